@@ -1,0 +1,3 @@
+//! The gatehouse command: check, plan, render.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Decides: review, claims, desired, observed, plan, engine. No I/O.

@@ -1,0 +1,1 @@
+//! The gatehouse.dev API types, and every key Gatehouse writes.

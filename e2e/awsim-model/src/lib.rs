@@ -1,0 +1,1 @@
+//! AWS as a pure state machine: call(now, request) -> answer.

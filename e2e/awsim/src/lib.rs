@@ -1,0 +1,1 @@
+//! AWS simulator: the model on the wire, with a data plane and DNS.

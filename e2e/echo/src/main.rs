@@ -1,0 +1,3 @@
+//! The test application: answers what it was asked.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A one-node Kubernetes in a network namespace of its own.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The agent beside nginx: table in, running nginx out.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The operator: performs what the engine decides.
+
+fn main() {}
