@@ -1,0 +1,318 @@
+//! `render(table)`: the whole nginx.conf of one edge.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::nginx::{Arg, Directive, Hex, block, entry, quoted, simple};
+use crate::{Backend, BackendPort, Host, HostRoutes, Path, PathType, Port, PortTable, Route, RouteTable};
+
+/// Paths below this are the platform's: the edge answers its table hash there, before any access rule.
+pub const RESERVED_PREFIX: &str = "/.well-known/gatehouse/";
+
+/// Loopback port on which nginx tells its agent which table its workers run.
+pub const INTERNAL_PORT: u16 = 8079;
+
+/// Renders the configuration an edge runs for this table. A pure function: equal tables give equal text.
+#[must_use]
+pub fn render(table: &RouteTable) -> String {
+    crate::nginx::serialize(&tree(table))
+}
+
+fn tree(table: &RouteTable) -> Vec<Directive> {
+    vec![
+        simple("daemon", [Arg::Word("off")]),
+        simple("worker_processes", [Arg::Number(1)]),
+        simple("worker_shutdown_timeout", [Arg::Word("300s")]),
+        simple("pid", [Arg::Word("/tmp/nginx.pid")]),
+        simple("error_log", [Arg::Word("stderr"), Arg::Word("warn")]),
+        block("events", [], vec![simple("worker_connections", [Arg::Number(4096)])]),
+        block("http", [], http(table)),
+    ]
+}
+
+fn http(table: &RouteTable) -> Vec<Directive> {
+    let hash = table.hash();
+    // Keep-alive towards the load balancer must outlive its idle timeout, or it reuses a connection that we are closing.
+    let idle = table.ports.values().map(|p| p.idle_timeout.get()).max().unwrap_or(60);
+    let mut out = vec![
+        simple("access_log", [Arg::Word("off")]),
+        simple("server_tokens", [Arg::Word("off")]),
+        simple("default_type", [Arg::Word("text/plain")]),
+        simple("merge_slashes", [Arg::Word("on")]),
+        simple("underscores_in_headers", [Arg::Word("off")]),
+        simple("ignore_invalid_headers", [Arg::Word("on")]),
+        simple("server_names_hash_bucket_size", [Arg::Number(256)]),
+        simple("server_names_hash_max_size", [Arg::Number(4096)]),
+        simple("variables_hash_max_size", [Arg::Number(4096)]),
+        simple("keepalive_timeout", [Arg::Unit("", u64::from(idle) + 15, "s")]),
+        // Without it every idle connection of the load balancer breaks at each reload.
+        simple("keepalive_min_timeout", [Arg::Word("10s")]),
+        simple("keepalive_requests", [Arg::Number(100_000)]),
+        simple("large_client_header_buffers", [Arg::Number(4), Arg::Word("32k")]),
+        simple("client_body_timeout", [Arg::Word("60s")]),
+        simple("client_body_temp_path", [Arg::Word("/tmp/client_body")]),
+        simple("proxy_temp_path", [Arg::Word("/tmp/proxy")]),
+        simple("fastcgi_temp_path", [Arg::Word("/tmp/fastcgi")]),
+        simple("uwsgi_temp_path", [Arg::Word("/tmp/uwsgi")]),
+        simple("scgi_temp_path", [Arg::Word("/tmp/scgi")]),
+        simple(
+            "resolver",
+            [quoted(match table.resolver {
+                std::net::IpAddr::V4(v4) => v4.to_string(),
+                std::net::IpAddr::V6(v6) => format!("[{v6}]"),
+            })]
+            .into_iter()
+            .chain(table.resolver.is_ipv4().then_some(Arg::Word("ipv6=off"))),
+        ),
+        simple("resolver_timeout", [Arg::Word("2s")]),
+        simple("real_ip_header", [Arg::Word("X-Forwarded-For")]),
+        simple("real_ip_recursive", [Arg::Word("on")]),
+        block(
+            "map",
+            [Arg::Word("$http_upgrade"), Arg::Word("$edge_connection")],
+            vec![simple("default", [Arg::Word("upgrade")]), entry("", [quoted("")])],
+        ),
+        simple("proxy_http_version", [Arg::Word("1.1")]),
+        simple("proxy_connect_timeout", [Arg::Word("3s")]),
+        simple("proxy_max_temp_file_size", [Arg::Number(0)]),
+        // A request that may have had an effect is never sent twice (non_idempotent is not named).
+        simple("proxy_next_upstream", [Arg::Word("error"), Arg::Word("timeout")]),
+        simple("proxy_next_upstream_tries", [Arg::Number(2)]),
+        simple("proxy_redirect", [Arg::Word("off")]),
+        header("Host", "$host"),
+        header("Upgrade", "$http_upgrade"),
+        header("Connection", "$edge_connection"),
+        header("X-Forwarded-For", "$http_x_forwarded_for"),
+        header("X-Forwarded-Proto", "$http_x_forwarded_proto"),
+        header("X-Forwarded-Port", "$http_x_forwarded_port"),
+        header("X-Forwarded-Host", "$host"),
+        header("X-Real-IP", "$remote_addr"),
+        simple("proxy_set_header", [quoted("Forwarded"), quoted("")]),
+    ];
+    out.extend(upstreams(table));
+    out.extend(splits(table));
+    out.push(block(
+        "server",
+        [],
+        vec![
+            simple("listen", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")]),
+            block("location", [quoted("/")], vec![simple("return", [Arg::Number(200), quoted(&hash)])]),
+        ],
+    ));
+    for (port, served) in &table.ports {
+        out.push(default_server(*port, served, &hash));
+        for (host, routes) in &served.hosts {
+            out.push(server(*port, host, served, routes, &hash));
+        }
+    }
+    out
+}
+
+fn header(name: &'static str, variable: &'static str) -> Directive {
+    simple("proxy_set_header", [quoted(name), Arg::Word(variable)])
+}
+
+/// One upstream per twin Service and port, never per route: thousands of zones would cost seconds and a gigabyte.
+fn upstreams(table: &RouteTable) -> Vec<Directive> {
+    let distinct: BTreeSet<(&crate::Label, &BackendPort)> =
+        routes(table).flat_map(|route| &route.backends).map(|b| (&b.service, &b.port)).collect();
+    distinct
+        .into_iter()
+        .map(|(service, port)| {
+            let name = upstream_name(service, port);
+            let fqdn = format!("{service}.{}.svc.{}", table.namespace, table.cluster_domain);
+            // Readiness in Kubernetes is the truth; with max_fails one slow replica could empty the group.
+            let server = match port {
+                BackendPort::Number(port) => {
+                    vec![quoted(format!("{fqdn}:{}", port.get())), Arg::Word("resolve"), Arg::Word("max_fails=0")]
+                }
+                BackendPort::Named(name) => {
+                    vec![
+                        quoted(fqdn),
+                        quoted(format!("service={name}")),
+                        Arg::Word("resolve"),
+                        Arg::Word("max_fails=0"),
+                    ]
+                }
+            };
+            block(
+                "upstream",
+                [quoted(&name)],
+                vec![
+                    simple("zone", [quoted(&name), Arg::Word("128k")]),
+                    simple("server", server),
+                    simple("keepalive", [Arg::Number(16)]),
+                ],
+            )
+        })
+        .collect()
+}
+
+fn upstream_name(service: &crate::Label, port: &BackendPort) -> String {
+    format!("u-{}", Hex::of(format!("{service} {port:?}").as_bytes()).as_str())
+}
+
+/// Weighted routes choose a Service first and a pod second, so that shares do not depend on replica counts.
+fn splits(table: &RouteTable) -> Vec<Directive> {
+    let mut distinct = BTreeMap::new();
+    for route in routes(table) {
+        if live(route).count() > 1 {
+            distinct.insert(split_name(route), route);
+        }
+    }
+    distinct
+        .into_iter()
+        .map(|(hash, route)| {
+            let total: u64 = live(route).map(|b| u64::from(b.weight.get())).sum();
+            let last = live(route).count() - 1;
+            let lines = live(route)
+                .enumerate()
+                .map(|(i, backend)| {
+                    let target = quoted(upstream_name(&backend.service, &backend.port));
+                    if i == last {
+                        return entry("*", [target]);
+                    }
+                    let hundredths = (u64::from(backend.weight.get()) * 10_000 / total).max(1);
+                    entry(format!("{}.{:02}%", hundredths / 100, hundredths % 100), [target])
+                })
+                .collect();
+            block("split_clients", [Arg::Word("$request_id"), Arg::Variable("split_", hash)], lines)
+        })
+        .collect()
+}
+
+fn split_name(route: &Route) -> Hex {
+    Hex::of(format!("{:?}", route.backends).as_bytes())
+}
+
+fn live(route: &Route) -> impl Iterator<Item = &Backend> {
+    route.backends.iter().filter(|b| b.weight.get() > 0)
+}
+
+fn routes(table: &RouteTable) -> impl Iterator<Item = &Route> {
+    table.ports.values().flat_map(|p| p.hosts.values()).flat_map(|h| h.routes.values())
+}
+
+fn default_server(port: Port, served: &PortTable, hash: &str) -> Directive {
+    let mut body = vec![
+        simple("listen", [Arg::Number(u64::from(port.get())), Arg::Word("default_server")]),
+        simple("http2", [Arg::Word("on")]),
+        simple("server_name", [Arg::Word("_")]),
+    ];
+    body.extend(trust(served));
+    body.push(reserved(hash));
+    body.push(block("location", [quoted("/")], vec![simple("return", [Arg::Number(404)])]));
+    block("server", [], body)
+}
+
+fn trust(served: &PortTable) -> impl Iterator<Item = Directive> {
+    served.trusted.iter().map(|cidr| simple("set_real_ip_from", [quoted(cidr.as_text())]))
+}
+
+fn reserved(hash: &str) -> Directive {
+    block("location", [quoted(RESERVED_PREFIX)], vec![simple("return", [Arg::Number(200), quoted(hash)])])
+}
+
+fn server(port: Port, host: &Host, served: &PortTable, routes: &HostRoutes, hash: &str) -> Directive {
+    let name = if host.is_wildcard() { Arg::OneLabelWildcard(host.suffix()) } else { quoted(host.suffix()) };
+    let mut body = vec![
+        simple("listen", [Arg::Number(u64::from(port.get()))]),
+        simple("server_name", [name]),
+        simple("client_max_body_size", [Arg::Number(served.max_body_size.bytes())]),
+    ];
+    body.extend(trust(served));
+    body.push(reserved(hash));
+    for (location, route) in locations(routes) {
+        let args = match &location {
+            Location::Exact(path) => vec![Arg::Word("="), quoted(path)],
+            Location::Below(path) => vec![quoted(path)],
+        };
+        body.push(block("location", args, answer(route)));
+    }
+    block("server", [], body)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Location {
+    Exact(String),
+    Below(String),
+}
+
+/// nginx locations with the meaning of Exact and Prefix. `None` answers 404.
+///
+/// A lone `location /foo/` would answer `/foo` with a redirect, as would `location = /foo/`: every path that ends
+/// in a slash gets an exact twin without it that does what the remaining routes say.
+fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<&Route>> {
+    let mut out: BTreeMap<Location, Option<&Route>> = BTreeMap::new();
+    for ((path, path_type), route) in &routes.routes {
+        match path_type {
+            PathType::Exact => {
+                out.insert(Location::Exact(path.as_text()), Some(route));
+            }
+            PathType::Prefix => {
+                let base = path.without_final_slash();
+                if base == Path::root() {
+                    out.insert(Location::Below("/".into()), Some(route));
+                } else {
+                    out.entry(Location::Exact(base.as_text())).or_insert(Some(route));
+                    out.insert(Location::Below(format!("{base}/")), Some(route));
+                }
+            }
+        }
+    }
+    let guards: Vec<String> = out
+        .keys()
+        .filter_map(|location| match location {
+            Location::Exact(path) => path.strip_suffix('/').filter(|rest| !rest.is_empty()).map(str::to_owned),
+            Location::Below(_) => None,
+        })
+        .collect();
+    for path in guards {
+        if !out.contains_key(&Location::Exact(path.clone())) {
+            let rest = longest_prefix(routes, &path);
+            out.insert(Location::Exact(path), rest);
+        }
+    }
+    // `/.well-known/gatehouse` would be redirected to the reserved prefix by nginx; let the app's routes have it.
+    let bare = RESERVED_PREFIX.trim_end_matches('/').to_owned();
+    if !out.contains_key(&Location::Exact(bare.clone())) {
+        let rest = longest_prefix(routes, &bare);
+        out.insert(Location::Exact(bare), rest);
+    }
+    out.entry(Location::Below("/".into())).or_insert(None);
+    out
+}
+
+fn longest_prefix<'a>(routes: &'a HostRoutes, path: &str) -> Option<&'a Route> {
+    routes
+        .routes
+        .iter()
+        .filter(|((prefix, path_type), _)| *path_type == PathType::Prefix && prefix.is_prefix_of(path))
+        .max_by_key(|((prefix, _), _)| prefix.without_final_slash().as_str().len())
+        .map(|(_, route)| route)
+}
+
+fn answer(route: Option<&Route>) -> Vec<Directive> {
+    let Some(route) = route else {
+        return vec![simple("return", [Arg::Number(404)])];
+    };
+    let mut out = Vec::new();
+    if !route.allow.is_empty() {
+        out.extend(route.allow.iter().map(|cidr| simple("allow", [quoted(cidr.as_text())])));
+        out.push(simple("deny", [Arg::Word("all")]));
+    }
+    let seconds = u64::from(route.timeout.get());
+    out.push(simple("proxy_read_timeout", [Arg::Unit("", seconds, "s")]));
+    out.push(simple("proxy_send_timeout", [Arg::Unit("", seconds, "s")]));
+    let mut live = live(route);
+    match (live.next(), live.next()) {
+        // `return` would run before `allow`, so an empty route refuses strangers with 503 too; it serves nobody.
+        (None, _) => out.push(simple("return", [Arg::Number(503)])),
+        (Some(only), None) => {
+            out.push(simple("proxy_pass", [quoted(format!("http://{}", upstream_name(&only.service, &only.port)))]));
+        }
+        (Some(_), Some(_)) => {
+            out.push(simple("proxy_pass", [Arg::VariableUrl("http", "split_", split_name(route))]));
+        }
+    }
+    out
+}

@@ -1,0 +1,173 @@
+//! The route table of one namespace: what its edge serves, as a versioned value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cidr, Host, Label, Path, PathType, Port, Seconds, Size, Weight, short_hash};
+
+/// The version this crate writes and reads. An agent keeps its last good table when it meets another one.
+pub const TABLE_VERSION: u32 = 1;
+
+/// Everything an edge needs to know. Its identity is the hash of its content, never a counter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteTable {
+    /// Always [`TABLE_VERSION`].
+    pub version: u32,
+    /// The namespace whose Services are the backends.
+    pub namespace: Label,
+    /// Suffix of Service names, usually `cluster.local`.
+    pub cluster_domain: Host,
+    /// Address of the cluster's DNS.
+    pub resolver: IpAddr,
+    /// One entry per SharedLoadBalancer, by the port the edge listens on for it. A host answers only there.
+    pub ports: BTreeMap<Port, PortTable>,
+}
+
+/// What the edge serves for one SharedLoadBalancer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortTable {
+    /// The SharedLoadBalancer's name, for people who read the table.
+    pub load_balancer: Label,
+    /// The load balancer's subnets: only these may speak for a client in X-Forwarded-For.
+    pub trusted: BTreeSet<Cidr>,
+    /// Larger request bodies get 413.
+    pub max_body_size: Size,
+    /// The load balancer's idle timeout; keep-alive towards it is longer.
+    pub idle_timeout: Seconds,
+    /// Routes by host.
+    pub hosts: BTreeMap<Host, HostRoutes>,
+}
+
+/// The routes of one host, already merged: no two have the same path and type.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HostRoutes {
+    /// Keyed by path so that a duplicate cannot be written down.
+    #[serde(with = "routes_as_list")]
+    pub routes: BTreeMap<(Path, PathType), Route>,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// Backends with their shares. Empty, or all weights 0: answers 503.
+    pub backends: Vec<Backend>,
+    /// Time between two reads from the backend, and between two writes to it.
+    pub timeout: Seconds,
+    /// Clients that may come; empty admits everybody.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allow: BTreeSet<Cidr>,
+}
+
+/// One backend of a route.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Backend {
+    /// The headless twin Service that names the pods.
+    pub service: Label,
+    /// Where the pods listen.
+    pub port: BackendPort,
+    /// Share among the backends of this route.
+    pub weight: Weight,
+}
+
+/// How the port of the pods is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BackendPort {
+    /// The same number on every pod.
+    Number(Port),
+    /// A named container port: pods may differ, so nginx asks for SRV records of this Service port.
+    Named(Label),
+}
+
+impl RouteTable {
+    /// The content hash, 16 hexadecimal digits: what an edge reports when it serves this table.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        short_hash(self.to_json().as_bytes(), 8)
+    }
+
+    /// The one JSON form: maps are ordered, so equal tables are equal text.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a table has only string keys and plain values")
+    }
+
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// Another version, or a field outside its grammar.
+    pub fn from_json(text: &str) -> Result<Self, TableError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let found = serde_json::from_str::<Version>(text).map_err(|e| TableError::Malformed(e.to_string()))?.version;
+        if found != TABLE_VERSION {
+            return Err(TableError::Version { found });
+        }
+        serde_json::from_str(text).map_err(|e| TableError::Malformed(e.to_string()))
+    }
+}
+
+/// Why a table could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Written by another generation of the operator.
+    #[error(
+        "route table has version {found}, this agent reads version {TABLE_VERSION}; roll out the matching edge image"
+    )]
+    Version {
+        /// The version in the file.
+        found: u32,
+    },
+    /// Not a table.
+    #[error("route table cannot be read: {0}")]
+    Malformed(String),
+}
+
+/// JSON has no tuple keys, so routes are written as a list.
+mod routes_as_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    use super::Route;
+    use crate::{Path, PathType};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Entry<R> {
+        path: Path,
+        path_type: PathType,
+        #[serde(flatten)]
+        route: R,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        routes: &BTreeMap<(Path, PathType), Route>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(routes.iter().map(|((path, path_type), route)| Entry {
+            path: path.clone(),
+            path_type: *path_type,
+            route,
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<(Path, PathType), Route>, D::Error> {
+        let mut routes = BTreeMap::new();
+        for Entry { path, path_type, route } in Vec::<Entry<Route>>::deserialize(from)? {
+            if routes.insert((path.clone(), path_type), route).is_some() {
+                return Err(D::Error::custom(format!("route {path} stands twice")));
+            }
+        }
+        Ok(routes)
+    }
+}
