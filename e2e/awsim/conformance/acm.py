@@ -127,7 +127,7 @@ def names_11(w):
     """aws.md 3 names: 10 per certificate by default, LimitExceededException."""
     refused(
         "LimitExceededException",
-        w.plain.acm.request_certificate,
+        w.acm.request_certificate,
         DomainName=domain(w),
         ValidationMethod="DNS",
         SubjectAlternativeNames=[domain(w) for _ in range(10)],
@@ -156,7 +156,7 @@ def certificates_quota(w):
     w.pending()
     everything = ["RSA_1024", "RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1"]
     w.quota("acm/certificates", len(w.certificates(Includes={"keyTypes": everything})))
-    refused("LimitExceededException", w.plain.acm.request_certificate, DomainName=domain(w), ValidationMethod="DNS")
+    refused("LimitExceededException", w.acm.request_certificate, DomainName=domain(w), ValidationMethod="DNS")
 
 
 @cases(
@@ -384,7 +384,7 @@ def delete_in_use(w):
     """aws.md 3 use: delete needs InUseBy empty, ResourceInUseException."""
     arn = w.issued()
     w.https(Certificates=[{"CertificateArn": arn}])
-    refused("ResourceInUseException", w.plain.acm.delete_certificate, CertificateArn=arn)
+    refused("ResourceInUseException", w.acm.delete_certificate, CertificateArn=arn)
 
 
 @check("acm.use.delete-after-detaching")
@@ -403,7 +403,7 @@ def delete_gone(w):
     arn = w.pending()
     w.acm.delete_certificate(CertificateArn=arn)
     w.settle()
-    refused("ResourceNotFoundException", w.plain.acm.describe_certificate, CertificateArn=arn)
+    refused("ResourceNotFoundException", w.acm.describe_certificate, CertificateArn=arn)
 
 
 @cases(
@@ -414,7 +414,7 @@ def delete_gone(w):
 )
 def unknown(w, call):
     """aws.md 3 use: an unknown certificate is ResourceNotFoundException (service model)."""
-    refused("ResourceNotFoundException", getattr(w.plain.acm, call), CertificateArn=unknown_arn(w))
+    refused("ResourceNotFoundException", getattr(w.acm, call), CertificateArn=unknown_arn(w))
 
 
 @check("acm.bad-arn")
@@ -449,7 +449,7 @@ def tags_change(w):
 def tags_51(w):
     """aws.md 1.1 tags per resource: 50, TooManyTagsException."""
     arn = w.pending(Tags=tags(**{f"k{n}": "v" for n in range(50)}))
-    refused("TooManyTagsException", w.plain.acm.add_tags_to_certificate, CertificateArn=arn, Tags=tags(more="v"))
+    refused("TooManyTagsException", w.acm.add_tags_to_certificate, CertificateArn=arn, Tags=tags(more="v"))
 
 
 @check("acm.tags.aws-prefix")
@@ -458,7 +458,7 @@ def tags_aws(w):
     arn = w.pending()
     refused(
         INVALID + ("InvalidTagException",),
-        w.plain.acm.add_tags_to_certificate,
+        w.acm.add_tags_to_certificate,
         CertificateArn=arn,
         Tags=[{"Key": "aws:x", "Value": "v"}],
     )

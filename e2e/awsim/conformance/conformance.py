@@ -73,7 +73,7 @@ def run_one(server, check):
             except Exception as error:  # a check must never stop the run
                 wrong = f"expected no {type(error).__name__}, got {error}"
     except Exception as error:
-        wrong = wrong or f"expected a clean-up without {type(error).__name__}, got {error}"
+        wrong = wrong or f"expected to begin and to clean up without {type(error).__name__}, got {error}"
     return None if wrong is None else " ".join(wrong.split())
 
 

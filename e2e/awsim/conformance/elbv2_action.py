@@ -120,7 +120,7 @@ def downgrade(w):
     listener = w.https()["ListenerArn"]
     refused(
         BAD,
-        w.plain.elb.create_rule,
+        w.elb.create_rule,
         ListenerArn=listener,
         Priority=1,
         Conditions=[host("app.example.com")],

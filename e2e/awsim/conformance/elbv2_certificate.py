@@ -20,7 +20,7 @@ def needs_one(w):
     lb = w.lb()["LoadBalancerArn"]
     refused(
         INVALID + NO_CERTIFICATE,
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTPS",
         Port=443,
@@ -35,7 +35,7 @@ def two_defaults(w):
     other = w.issued()
     refused(
         INVALID + ("TooManyCertificates",),
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTPS",
         Port=443,
@@ -51,7 +51,7 @@ def unknown(w):
     arn = w.wildcard().rsplit("/", 1)[0] + "/00000000-0000-0000-0000-000000000000"
     refused(
         "CertificateNotFound",
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTPS",
         Port=443,
@@ -67,7 +67,7 @@ def pending(w):
     arn = w.pending()
     refused(
         INVALID + NO_CERTIFICATE + ("UnsupportedCertificate",),
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTPS",
         Port=443,
@@ -83,7 +83,7 @@ def pending_sni(w):
     arn = w.pending()
     refused(
         INVALID + NO_CERTIFICATE + ("UnsupportedCertificate",),
-        w.plain.elb.add_listener_certificates,
+        w.elb.add_listener_certificates,
         ListenerArn=listener,
         Certificates=[{"CertificateArn": arn}],
     )
@@ -95,7 +95,7 @@ def http_has_none(w):
     listener = w.listener_arn()
     refused(
         INVALID + ("UnsupportedProtocol", "OperationNotPermitted"),
-        w.plain.elb.add_listener_certificates,
+        w.elb.add_listener_certificates,
         ListenerArn=listener,
         Certificates=[{"CertificateArn": w.wildcard()}],
     )
@@ -146,7 +146,7 @@ def remove_default(w):
     listener = w.https()["ListenerArn"]
     refused(
         "OperationNotPermitted",
-        w.plain.elb.remove_listener_certificates,
+        w.elb.remove_listener_certificates,
         ListenerArn=listener,
         Certificates=[{"CertificateArn": w.wildcard()}],
     )
@@ -168,7 +168,7 @@ def too_many(w):
     sni(w, listener, w.issued())
     refused(
         "TooManyCertificates",
-        w.plain.elb.add_listener_certificates,
+        w.elb.add_listener_certificates,
         ListenerArn=listener,
         Certificates=[{"CertificateArn": w.issued()}],
     )
@@ -182,7 +182,7 @@ def unknown_listener(w):
     w.settle()
     refused(
         "ListenerNotFound",
-        w.plain.elb.add_listener_certificates,
+        w.elb.add_listener_certificates,
         ListenerArn=listener,
         Certificates=[{"CertificateArn": w.wildcard()}],
     )

@@ -57,7 +57,7 @@ def duplicate_action(w):
     w.listener(lb)
     refused(
         "DuplicateListener",
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTP",
         Port=80,
@@ -72,7 +72,7 @@ def duplicate_protocol(w):
     w.listener(lb)
     refused(
         "DuplicateListener",
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTPS",
         Port=80,
@@ -101,7 +101,7 @@ def bad_protocol(w, protocol):
     lb = w.lb()["LoadBalancerArn"]
     refused(
         INVALID + ("UnsupportedProtocol",),
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol=protocol,
         Port=80,
@@ -117,7 +117,7 @@ def unknown_lb(w):
     w.settle()
     refused(
         "LoadBalancerNotFound",
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTP",
         Port=80,
@@ -134,7 +134,7 @@ def unknown_tg(w):
     w.settle()
     refused(
         "TargetGroupNotFound",
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTP",
         Port=80,
@@ -169,7 +169,7 @@ def by_lb(w):
 @check("elbv2.listener.describe.nothing-given")
 def describe_nothing(w):
     """aws.md 1.2 listener: a load balancer or listeners must be named (service model)."""
-    refused("ValidationError", w.plain.elb.describe_listeners)
+    refused("ValidationError", w.elb.describe_listeners)
 
 
 @check("elbv2.listener.paging")
@@ -198,7 +198,7 @@ def modify_port_taken(w):
     lb = w.lb()["LoadBalancerArn"]
     w.listener(lb)
     other = w.listener_arn(lb, Port=81)
-    refused("DuplicateListener", w.plain.elb.modify_listener, ListenerArn=other, Port=80)
+    refused("DuplicateListener", w.elb.modify_listener, ListenerArn=other, Port=80)
 
 
 @check("elbv2.listener.modify.default-action")
@@ -216,7 +216,7 @@ def modify_unknown(w):
     listener = w.listener_arn()
     w.elb.delete_listener(ListenerArn=listener)
     w.settle()
-    refused("ListenerNotFound", w.plain.elb.modify_listener, ListenerArn=listener, Port=81)
+    refused("ListenerNotFound", w.elb.modify_listener, ListenerArn=listener, Port=81)
 
 
 @check("elbv2.listener.delete.with-rules")
@@ -226,7 +226,7 @@ def delete_rules(w):
     rule = w.rule_arn(listener)
     w.elb.delete_listener(ListenerArn=listener)
     w.settle()
-    refused("RuleNotFound", w.plain.elb.describe_rules, RuleArns=[rule])
+    refused("RuleNotFound", w.elb.describe_rules, RuleArns=[rule])
 
 
 @check("elbv2.listener.delete.frees-target-group")
@@ -245,7 +245,7 @@ def delete_twice(w):
     listener = w.listener_arn()
     w.elb.delete_listener(ListenerArn=listener)
     w.settle()
-    refused("ListenerNotFound", w.plain.elb.delete_listener, ListenerArn=listener)
+    refused("ListenerNotFound", w.elb.delete_listener, ListenerArn=listener)
 
 
 @check("elbv2.listener.redirect-to-https")

@@ -69,7 +69,7 @@ def conflict_named(w):
     before = order(w, listener)
     refused(
         ("PriorityInUse", "ValidationError"),
-        w.plain.elb.set_rule_priorities,
+        w.elb.set_rule_priorities,
         RulePriorities=moves((rules[1], 5), (rules[2], 5)),
     )
     equal(order(w, listener), before)
@@ -79,7 +79,7 @@ def conflict_named(w):
 def conflict_other(w):
     """aws.md 0.5: a place taken by a rule that is not moved is PriorityInUse."""
     _, rules = prepared(w, 1, 2)
-    refused("PriorityInUse", w.plain.elb.set_rule_priorities, RulePriorities=moves((rules[1], 2)))
+    refused("PriorityInUse", w.elb.set_rule_priorities, RulePriorities=moves((rules[1], 2)))
 
 
 @check("elbv2.priority.atomic.conflict")
@@ -87,7 +87,7 @@ def atomic_conflict(w):
     """aws.md 1.2 SetRulePriorities: atomic; a conflict moves no rule at all."""
     listener, rules = prepared(w, 1, 2, 3)
     before = order(w, listener)
-    refused("PriorityInUse", w.plain.elb.set_rule_priorities, RulePriorities=moves((rules[1], 10), (rules[2], 3)))
+    refused("PriorityInUse", w.elb.set_rule_priorities, RulePriorities=moves((rules[1], 10), (rules[2], 3)))
     equal(order(w, listener), before)
 
 
@@ -99,7 +99,7 @@ def atomic_unknown(w):
     w.elb.delete_rule(RuleArn=gone)
     w.settle()
     before = order(w, listener)
-    refused("RuleNotFound", w.plain.elb.set_rule_priorities, RulePriorities=moves((rules[1], 10), (gone, 11)))
+    refused("RuleNotFound", w.elb.set_rule_priorities, RulePriorities=moves((rules[1], 10), (gone, 11)))
     equal(order(w, listener), before)
 
 
@@ -109,9 +109,7 @@ def atomic_default(w):
     listener, rules = prepared(w, 1)
     default = next(r["RuleArn"] for r in w.rules(listener) if r["IsDefault"])
     before = order(w, listener)
-    refused(
-        "OperationNotPermitted", w.plain.elb.set_rule_priorities, RulePriorities=moves((rules[1], 10), (default, 11))
-    )
+    refused("OperationNotPermitted", w.elb.set_rule_priorities, RulePriorities=moves((rules[1], 10), (default, 11)))
     equal(order(w, listener), before)
 
 
@@ -129,7 +127,7 @@ def same_rule_twice(w):
     before = order(w, listener)
     refused(
         ("ValidationError", "PriorityInUse", "InvalidConfigurationRequest"),
-        w.plain.elb.set_rule_priorities,
+        w.elb.set_rule_priorities,
         RulePriorities=moves((rules[1], 10), (rules[1], 11)),
     )
     equal(order(w, listener), before)

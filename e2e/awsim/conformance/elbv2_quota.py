@@ -54,11 +54,7 @@ def load_balancers(w):
     now = sum(len(page["LoadBalancers"]) for page in pages)
     w.quota("application-load-balancers", now)
     refused(
-        "TooManyLoadBalancers",
-        w.plain.elb.create_load_balancer,
-        Name=w.name("lb"),
-        Subnets=SUBNETS,
-        SecurityGroups=[GROUP],
+        "TooManyLoadBalancers", w.elb.create_load_balancer, Name=w.name("lb"), Subnets=SUBNETS, SecurityGroups=[GROUP]
     )
 
 
@@ -81,7 +77,7 @@ def listeners(w):
     w.listener(lb)
     refused(
         "TooManyListeners",
-        w.plain.elb.create_listener,
+        w.elb.create_listener,
         LoadBalancerArn=lb,
         Protocol="HTTP",
         Port=81,
@@ -92,7 +88,7 @@ def listeners(w):
 def refuse_rule(w, listener, priority, codes, action=None, **named):
     return refused(
         codes,
-        w.plain.elb.create_rule,
+        w.elb.create_rule,
         ListenerArn=listener,
         Priority=priority,
         Conditions=[host("app.example.com")],
@@ -169,7 +165,7 @@ def groups_per_region(w):
     w.quota("target-groups", sum(len(page["TargetGroups"]) for page in pages))
     refused(
         "TooManyTargetGroups",
-        w.plain.elb.create_target_group,
+        w.elb.create_target_group,
         Name=w.name("tg"),
         Protocol="HTTP",
         Port=80,
@@ -188,7 +184,7 @@ def targets_per_group(w):
     w.quota("targets-per-target-group", 3)
     group = w.tg_arn()
     w.elb.register_targets(TargetGroupArn=group, Targets=targets(10, 2))
-    refused("TooManyTargets", w.plain.elb.register_targets, TargetGroupArn=group, Targets=targets(20, 2))
+    refused("TooManyTargets", w.elb.register_targets, TargetGroupArn=group, Targets=targets(20, 2))
     got = w.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     equal(len(got), 2, "targets")
 
@@ -203,7 +199,7 @@ def targets_per_lb(w):
     w.elb.register_targets(TargetGroupArn=one, Targets=targets(10, 2))
     refused(
         ("TooManyTargets", "TooManyRegistrationsForTargetId"),
-        w.plain.elb.register_targets,
+        w.elb.register_targets,
         TargetGroupArn=two,
         Targets=targets(10, 2),
     )

@@ -48,7 +48,7 @@ def not_idempotent(w):
     w.rule(listener, 10)
     refused(
         "PriorityInUse",
-        w.plain.elb.create_rule,
+        w.elb.create_rule,
         ListenerArn=listener,
         Priority=10,
         Conditions=[host("app.example.com")],
@@ -70,7 +70,7 @@ def in_use(w):
     w.rule(listener, 7)
     refused(
         "PriorityInUse",
-        w.plain.elb.create_rule,
+        w.elb.create_rule,
         ListenerArn=listener,
         Priority=7,
         Conditions=[host("b.example.com")],
@@ -125,7 +125,7 @@ def unknown_listener(w):
     w.settle()
     refused(
         "ListenerNotFound",
-        w.plain.elb.create_rule,
+        w.elb.create_rule,
         ListenerArn=listener,
         Priority=1,
         Conditions=[host("app.example.com")],
@@ -141,7 +141,7 @@ def unknown_group(w):
     w.settle()
     refused(
         "TargetGroupNotFound",
-        w.plain.elb.create_rule,
+        w.elb.create_rule,
         ListenerArn=listener,
         Priority=1,
         Conditions=[host("app.example.com")],
@@ -180,16 +180,14 @@ def default_rule(w):
 @check("elbv2.rule.default.delete")
 def default_delete(w):
     """aws.md 1.2 delete: the default rule cannot be deleted, OperationNotPermitted."""
-    refused("OperationNotPermitted", w.plain.elb.delete_rule, RuleArn=default_rule(w))
+    refused("OperationNotPermitted", w.elb.delete_rule, RuleArn=default_rule(w))
 
 
 @check("elbv2.rule.default.priority")
 def default_priority(w):
     """aws.md 1.2 delete: no priority change of the default rule, OperationNotPermitted."""
     refused(
-        "OperationNotPermitted",
-        w.plain.elb.set_rule_priorities,
-        RulePriorities=[{"RuleArn": default_rule(w), "Priority": 5}],
+        "OperationNotPermitted", w.elb.set_rule_priorities, RulePriorities=[{"RuleArn": default_rule(w), "Priority": 5}]
     )
 
 
@@ -198,7 +196,7 @@ def default_conditions(w):
     """aws.md 1.2 delete: no conditions on the default rule."""
     refused(
         ("OperationNotPermitted", "ValidationError"),
-        w.plain.elb.modify_rule,
+        w.elb.modify_rule,
         RuleArn=default_rule(w),
         Conditions=[host("app.example.com")],
     )
@@ -208,10 +206,7 @@ def default_conditions(w):
 def default_transforms(w):
     """aws.md 1.2 transforms: not on the default rule."""
     refused(
-        ("OperationNotPermitted", "ValidationError"),
-        w.plain.elb.modify_rule,
-        RuleArn=default_rule(w),
-        Transforms=[REWRITE],
+        ("OperationNotPermitted", "ValidationError"), w.elb.modify_rule, RuleArn=default_rule(w), Transforms=[REWRITE]
     )
 
 
@@ -269,7 +264,7 @@ def modify_unknown(w):
     rule = w.rule_arn(w.listener_arn())
     w.elb.delete_rule(RuleArn=rule)
     w.settle()
-    refused("RuleNotFound", w.plain.elb.modify_rule, RuleArn=rule, Actions=[fixed(200)])
+    refused("RuleNotFound", w.elb.modify_rule, RuleArn=rule, Actions=[fixed(200)])
 
 
 @check("elbv2.rule.modify.bad-leaves-old")
@@ -279,7 +274,7 @@ def modify_bad(w):
     rule = w.rule(listener)
     refused(
         INVALID + ("TooManyConditionValues",),
-        w.plain.elb.modify_rule,
+        w.elb.modify_rule,
         RuleArn=rule["RuleArn"],
         Conditions=[host(*[f"h{n}.example.com" for n in range(6)])],
     )
@@ -309,7 +304,7 @@ def transform_twice(w):
     listener = w.listener_arn()
     refused(
         INVALID,
-        w.plain.elb.create_rule,
+        w.elb.create_rule,
         ListenerArn=listener,
         Priority=1,
         Conditions=[host("app.example.com")],
@@ -325,7 +320,7 @@ def transform_long(w):
     long = {"Type": "url-rewrite", "UrlRewriteConfig": {"Rewrites": [{"Regex": "a" * 1025, "Replace": "b"}]}}
     refused(
         INVALID,
-        w.plain.elb.create_rule,
+        w.elb.create_rule,
         ListenerArn=listener,
         Priority=1,
         Conditions=[host("app.example.com")],
@@ -356,7 +351,7 @@ def transform_reset(w):
 def transform_both_ways(w):
     """aws.md 1.2 ModifyRule: Transforms and ResetTransforms exclude each other (service model)."""
     rule = w.rule_arn(w.listener_arn())
-    refused(INVALID, w.plain.elb.modify_rule, RuleArn=rule, Transforms=[REWRITE], ResetTransforms=True)
+    refused(INVALID, w.elb.modify_rule, RuleArn=rule, Transforms=[REWRITE], ResetTransforms=True)
 
 
 # ---------------------------------------------------------------- deletion
@@ -376,7 +371,7 @@ def delete_twice(w):
     rule = w.rule_arn(w.listener_arn())
     w.elb.delete_rule(RuleArn=rule)
     w.settle()
-    refused("RuleNotFound", w.plain.elb.delete_rule, RuleArn=rule)
+    refused("RuleNotFound", w.elb.delete_rule, RuleArn=rule)
 
 
 # ---------------------------------------------------------------- describe
@@ -397,13 +392,13 @@ def describe_unknown(w):
     rule = w.rule_arn(w.listener_arn())
     w.elb.delete_rule(RuleArn=rule)
     w.settle()
-    refused("RuleNotFound", w.plain.elb.describe_rules, RuleArns=[rule])
+    refused("RuleNotFound", w.elb.describe_rules, RuleArns=[rule])
 
 
 @check("elbv2.rule.describe.nothing-given")
 def describe_nothing(w):
     """aws.md 1.2 priority: a listener or rules must be named (service model)."""
-    refused("ValidationError", w.plain.elb.describe_rules)
+    refused("ValidationError", w.elb.describe_rules)
 
 
 @check("elbv2.rule.paging")

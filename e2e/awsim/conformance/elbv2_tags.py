@@ -66,7 +66,7 @@ def fifty_one_created(w):
     name = w.name("tg")
     refused(
         "TooManyTags",
-        w.plain.elb.create_target_group,
+        w.elb.create_target_group,
         Name=name,
         Protocol="HTTP",
         Port=80,
@@ -74,14 +74,14 @@ def fifty_one_created(w):
         TargetType="ip",
         Tags=many(51),
     )
-    refused("TargetGroupNotFound", w.plain.elb.describe_target_groups, Names=[name])
+    refused("TargetGroupNotFound", w.elb.describe_target_groups, Names=[name])
 
 
 @check("elbv2.tags.51-added")
 def fifty_one_added(w):
     """aws.md 1.1 tags per resource: 50 in sum, TooManyTags, none of the call is added."""
     arn = w.tg_arn(Tags=many(49))
-    refused("TooManyTags", w.plain.elb.add_tags, ResourceArns=[arn], Tags=many(2, 100))
+    refused("TooManyTags", w.elb.add_tags, ResourceArns=[arn], Tags=many(2, 100))
     equal(len(read(w, arn)), 49, "tags")
 
 
@@ -112,7 +112,7 @@ def duplicate_keys(w):
     """aws.md 1.1 tags: a key twice in one call is DuplicateTagKeys (service model)."""
     arn = w.tg_arn()
     twice = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
-    refused(("DuplicateTagKeys", "ValidationError"), w.plain.elb.add_tags, ResourceArns=[arn], Tags=twice)
+    refused(("DuplicateTagKeys", "ValidationError"), w.elb.add_tags, ResourceArns=[arn], Tags=twice)
 
 
 @check("elbv2.tags.describe-20")
@@ -127,7 +127,7 @@ def describe_20(w):
 def describe_21(w):
     """aws.md 1.1 ARNs per DescribeTags: 20, no more: ValidationError."""
     arns = [w.tg_arn() for _ in range(21)]
-    refused("ValidationError", w.plain.elb.describe_tags, ResourceArns=arns)
+    refused("ValidationError", w.elb.describe_tags, ResourceArns=arns)
 
 
 @check("elbv2.tags.describe-unknown")
@@ -136,7 +136,7 @@ def describe_unknown(w):
     arn = w.tg_arn()
     w.elb.delete_target_group(TargetGroupArn=arn)
     w.settle()
-    refused("TargetGroupNotFound", w.plain.elb.describe_tags, ResourceArns=[arn])
+    refused("TargetGroupNotFound", w.elb.describe_tags, ResourceArns=[arn])
 
 
 @check("elbv2.tags.none")

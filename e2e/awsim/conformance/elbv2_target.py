@@ -195,7 +195,7 @@ def register_list(w):
 def address_refused(w, address):
     """aws.md 1.2 target group: VPC, RFC 1918 and 100.64/10, never public."""
     group = w.tg_arn()
-    refused(BAD, w.plain.elb.register_targets, TargetGroupArn=group, Targets=[target(address, AvailabilityZone="all")])
+    refused(BAD, w.elb.register_targets, TargetGroupArn=group, Targets=[target(address, AvailabilityZone="all")])
     equal(health(w, group), {})
 
 
@@ -217,7 +217,7 @@ def outside_with_all(w, address):
 def outside_without(w):
     """aws.md 1.2 target group: outside the VPC without AvailabilityZone=all is refused."""
     group = w.tg_arn()
-    refused(BAD, w.plain.elb.register_targets, TargetGroupArn=group, Targets=[target("192.168.1.1")])
+    refused(BAD, w.elb.register_targets, TargetGroupArn=group, Targets=[target("192.168.1.1")])
 
 
 @check("elbv2.target.address.one-bad-none-registered")
@@ -225,10 +225,7 @@ def one_bad(w):
     """aws.md 1.2 target group: a refused list registers nothing."""
     group = w.tg_arn()
     refused(
-        BAD,
-        w.plain.elb.register_targets,
-        TargetGroupArn=group,
-        Targets=[target(), target("8.8.8.8", AvailabilityZone="all")],
+        BAD, w.elb.register_targets, TargetGroupArn=group, Targets=[target(), target("8.8.8.8", AvailabilityZone="all")]
     )
     equal(health(w, group), {})
 
@@ -246,7 +243,7 @@ def unknown_group(w):
     group = w.tg_arn()
     w.elb.delete_target_group(TargetGroupArn=group)
     w.settle()
-    refused("TargetGroupNotFound", w.plain.elb.register_targets, TargetGroupArn=group, Targets=[target()])
+    refused("TargetGroupNotFound", w.elb.register_targets, TargetGroupArn=group, Targets=[target()])
 
 
 @check("elbv2.target.deregister.absent")

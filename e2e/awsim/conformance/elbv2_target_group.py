@@ -106,19 +106,19 @@ def port_zero(w):
 def no_vpc(w):
     """aws.md 1.2 target group: ip groups belong to a VPC (service model)."""
     base = {k: v for k, v in BASE.items() if k != "VpcId"}
-    refused(INVALID, w.plain.elb.create_target_group, Name=w.name("tg"), **base)
+    refused(INVALID, w.elb.create_target_group, Name=w.name("tg"), **base)
 
 
 @check("elbv2.target-group.create.unknown-vpc")
 def unknown_vpc(w):
     """aws.md 1.2 target group: the VPC must exist."""
-    refused(INVALID, w.plain.elb.create_target_group, Name=w.name("tg"), **{**BASE, "VpcId": "vpc-0ffffffffffffffff"})
+    refused(INVALID, w.elb.create_target_group, Name=w.name("tg"), **{**BASE, "VpcId": "vpc-0ffffffffffffffff"})
 
 
 @check("elbv2.target-group.create.bad-type")
 def bad_type(w):
     """aws.md 1.2 target group: only the documented target types."""
-    refused(INVALID, w.plain.elb.create_target_group, Name=w.name("tg"), **{**BASE, "TargetType": "pod"})
+    refused(INVALID, w.elb.create_target_group, Name=w.name("tg"), **{**BASE, "TargetType": "pod"})
 
 
 @check("elbv2.target-group.create.idempotent")
@@ -138,7 +138,7 @@ def duplicate(w, over):
     """aws.md 1.2 idempotency: other settings give DuplicateTargetGroupName."""
     name = w.name("tg")
     w.tg(Name=name)
-    refused("DuplicateTargetGroupName", w.plain.elb.create_target_group, Name=name, **{**BASE, **over})
+    refused("DuplicateTargetGroupName", w.elb.create_target_group, Name=name, **{**BASE, **over})
 
 
 @check("elbv2.target-group.create.same-tags-needed-to-tell")
@@ -147,7 +147,7 @@ def read_tags_after_create(w):
     name = w.name("tg")
     group = w.tg_arn(Name=name, Tags=tags(cluster="one"))
     try:
-        w.plain.elb.create_target_group(Name=name, Tags=tags(cluster="two"), **BASE)
+        w.elb.create_target_group(Name=name, Tags=tags(cluster="two"), **BASE)
     except w.plain.elb.exceptions.DuplicateTargetGroupNameException:
         pass
     got = w.elb.describe_tags(ResourceArns=[group])["TagDescriptions"][0]["Tags"]
@@ -165,7 +165,7 @@ def by_name(w):
 @check("elbv2.target-group.describe.unknown-name")
 def unknown_name(w):
     """aws.md 1.2 names: an unknown one is TargetGroupNotFound (service model)."""
-    refused("TargetGroupNotFound", w.plain.elb.describe_target_groups, Names=[w.name("tg")])
+    refused("TargetGroupNotFound", w.elb.describe_target_groups, Names=[w.name("tg")])
 
 
 @check("elbv2.target-group.describe.by-load-balancer")
@@ -270,10 +270,7 @@ def attribute_refused(w, key, value):
     """aws.md 1.2 attributes: delay 0-3600, slow start 0 or 30-900, cookie 1-604800."""
     group = w.tg_arn()
     refused(
-        INVALID,
-        w.plain.elb.modify_target_group_attributes,
-        TargetGroupArn=group,
-        Attributes=[{"Key": key, "Value": value}],
+        INVALID, w.elb.modify_target_group_attributes, TargetGroupArn=group, Attributes=[{"Key": key, "Value": value}]
     )
 
 
@@ -287,14 +284,14 @@ def delete_twice(w):
         w.elb.delete_target_group(TargetGroupArn=group)
     except w.plain.elb.exceptions.TargetGroupNotFoundException:
         pass
-    refused("TargetGroupNotFound", w.plain.elb.describe_target_groups, TargetGroupArns=[group])
+    refused("TargetGroupNotFound", w.elb.describe_target_groups, TargetGroupArns=[group])
 
 
 @check("elbv2.target-group.delete.used-by-listener")
 def used_by_listener(w):
     """aws.md 1.4 DeleteTargetGroup: a group in a default action is ResourceInUse."""
     group = w.used_group()
-    refused("ResourceInUse", w.plain.elb.delete_target_group, TargetGroupArn=group)
+    refused("ResourceInUse", w.elb.delete_target_group, TargetGroupArn=group)
 
 
 @check("elbv2.target-group.delete.used-by-rule")
@@ -302,7 +299,7 @@ def used_by_rule(w):
     """aws.md 1.4 DeleteTargetGroup: a group in a rule is ResourceInUse."""
     group = w.tg_arn()
     w.rule(w.listener_arn(), actions=[forward(group)])
-    refused("ResourceInUse", w.plain.elb.delete_target_group, TargetGroupArn=group)
+    refused("ResourceInUse", w.elb.delete_target_group, TargetGroupArn=group)
 
 
 @check("elbv2.target-group.delete.used-with-weight-0")
@@ -310,7 +307,7 @@ def used_weight_zero(w):
     """aws.md 1.2 weighted: weight 0 is still use, ResourceInUse."""
     group, other = w.tg_arn(), w.tg_arn()
     w.rule(w.listener_arn(), actions=[weighted((group, 0), (other, 1))])
-    refused("ResourceInUse", w.plain.elb.delete_target_group, TargetGroupArn=group)
+    refused("ResourceInUse", w.elb.delete_target_group, TargetGroupArn=group)
 
 
 @check("elbv2.target-group.delete.after-rule")

@@ -202,9 +202,8 @@ class Control:
 class Patient:
     """A client that lets simulated time pass when it is asked to slow down.
 
-    Set-up and clean-up may meet the token buckets or a Route 53 zone that is
-    still busy; neither is what a check is about. Checks that are about it use
-    `world.plain`.
+    Any call may meet the token buckets or a Route 53 zone that is still busy;
+    neither is what most checks are about. Those that are use `world.plain`.
     """
 
     def __init__(self, client, control):
@@ -226,7 +225,19 @@ class Patient:
                     self._control.advance(30 * SECOND)
             return method(**arguments)
 
+        call.__name__ = name
         return call
+
+
+class PatientClients:
+    """A patient client for each service, made when first used."""
+
+    def __init__(self, clients, control):
+        self._clients = clients
+        self._control = control
+
+    def __getattr__(self, name):
+        return Patient(getattr(self._clients, name), self._control)
 
 
 SERVICES = {"elb": "elbv2", "dns": "route53", "acm": "acm", "sts": "sts", "tagging": "resourcegroupstaggingapi"}
@@ -283,7 +294,7 @@ class World:
         self.server = server
         self.control = server.control
         self.plain = server.plain
-        self.raw = server.raw
+        self.raw = PatientClients(server.raw, server.control)
         self.hasty = server.hasty
         self.elb = Patient(server.plain.elb, server.control)
         self.dns = Patient(server.plain.dns, server.control)
@@ -542,6 +553,7 @@ OTHER_QUOTAS = {
 @contextmanager
 def world(server):
     made = World(server)
+    made.advance(20 * SECOND)  # full token buckets for every check
     try:
         yield made
     finally:

@@ -117,7 +117,7 @@ def delete_differs(w, over):
     w.change(zone, ("CREATE", alias("app." + apex, lb)))
     refused(
         "InvalidChangeBatch",
-        w.plain.dns.change_resource_record_sets,
+        w.dns.change_resource_record_sets,
         **batch(zone, ("DELETE", alias("app." + apex, lb, **over))),
         message="do not match the current values",
     )
@@ -149,6 +149,6 @@ def counts_one(w):
     w.change(zone, *[("UPSERT", alias(f"n{n}.{apex}", lb)) for n in range(500)])
     refused(
         BAD,
-        w.plain.dns.change_resource_record_sets,
+        w.dns.change_resource_record_sets,
         **batch(zone, *[("UPSERT", alias(f"n{n}.{apex}", lb)) for n in range(501)]),
     )

@@ -6,7 +6,7 @@ BAD = ("InvalidChangeBatch", "InvalidInput")
 
 
 def refuse(w, zone, *changes, codes=("InvalidChangeBatch",), message=None):
-    return refused(codes, w.plain.dns.change_resource_record_sets, **batch(zone, *changes), message=message, status=400)
+    return refused(codes, w.dns.change_resource_record_sets, **batch(zone, *changes), message=message, status=400)
 
 
 def own(w):
@@ -70,7 +70,7 @@ def unknown_zone(w):
     """aws.md 2 zones: an unknown zone is NoSuchHostedZone (service model), HTTP 404."""
     refused(
         "NoSuchHostedZone",
-        w.plain.dns.change_resource_record_sets,
+        w.dns.change_resource_record_sets,
         **batch("Z0NOSUCHZONE0", ("CREATE", record("a.example.com"))),
         status=404,
     )

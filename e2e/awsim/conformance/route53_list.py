@@ -90,7 +90,7 @@ def octal_in(w):
     zone, apex = filled(w, ("\\052", "A"))
     refused(
         "InvalidChangeBatch",
-        w.plain.dns.change_resource_record_sets,
+        w.dns.change_resource_record_sets,
         HostedZoneId=zone,
         ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record("*." + apex)}]},
         message="already exists",
@@ -137,13 +137,13 @@ def start_type(w):
 def start_type_only(w):
     """aws.md 2 list order: Type without Name = InvalidInput."""
     zone = w.zone()["Id"]
-    refused("InvalidInput", w.plain.dns.list_resource_record_sets, HostedZoneId=zone, StartRecordType="A", status=400)
+    refused("InvalidInput", w.dns.list_resource_record_sets, HostedZoneId=zone, StartRecordType="A", status=400)
 
 
 @check("route53.list.unknown-zone")
 def unknown_zone(w):
     """aws.md 2 zones: an unknown zone is NoSuchHostedZone (service model), HTTP 404."""
-    refused("NoSuchHostedZone", w.plain.dns.list_resource_record_sets, HostedZoneId="Z0NOSUCHZONE0", status=404)
+    refused("NoSuchHostedZone", w.dns.list_resource_record_sets, HostedZoneId="Z0NOSUCHZONE0", status=404)
 
 
 @check("route53.list.paging.300")

@@ -50,7 +50,7 @@ def same_reference(w):
     name, reference = w.zone_name(), w.name("ref")
     first = w.dns.create_hosted_zone(Name=name, CallerReference=reference)["HostedZone"]
     w.undo(w.drop_zone, first["Id"])
-    refused("HostedZoneAlreadyExists", w.plain.dns.create_hosted_zone, Name=name, CallerReference=reference)
+    refused("HostedZoneAlreadyExists", w.dns.create_hosted_zone, Name=name, CallerReference=reference)
 
 
 @check("route53.zone.create.same-name-twice")
@@ -90,7 +90,7 @@ def count(w):
 @check("route53.zone.get.unknown")
 def unknown(w):
     """aws.md 2 zones: an unknown id is NoSuchHostedZone (service model), HTTP 404."""
-    refused("NoSuchHostedZone", w.plain.dns.get_hosted_zone, Id="Z0NOSUCHZONE0", status=404)
+    refused("NoSuchHostedZone", w.dns.get_hosted_zone, Id="Z0NOSUCHZONE0", status=404)
 
 
 @check("route53.zone.limit")
@@ -106,7 +106,7 @@ def delete(w):
     zone = w.dns.create_hosted_zone(Name=w.zone_name(), CallerReference=w.name("ref"))["HostedZone"]["Id"]
     w.settle()
     w.dns.delete_hosted_zone(Id=zone)
-    refused("NoSuchHostedZone", w.plain.dns.get_hosted_zone, Id=zone)
+    refused("NoSuchHostedZone", w.dns.get_hosted_zone, Id=zone)
 
 
 @check("route53.zone.delete.not-empty")
@@ -115,7 +115,7 @@ def delete_full(w):
     zone = w.zone()
     w.change(zone["Id"], ("CREATE", record("a." + zone["Name"])))
     w.settle()
-    refused("HostedZoneNotEmpty", w.plain.dns.delete_hosted_zone, Id=zone["Id"])
+    refused("HostedZoneNotEmpty", w.dns.delete_hosted_zone, Id=zone["Id"])
 
 
 @check("route53.zone.quota")
@@ -124,7 +124,7 @@ def zone_quota(w):
     w.zone()
     pages = w.plain.dns.get_paginator("list_hosted_zones").paginate()
     w.quota("route53/hosted-zones", sum(len(page["HostedZones"]) for page in pages))
-    refused("TooManyHostedZones", w.plain.dns.create_hosted_zone, Name=w.zone_name(), CallerReference=w.name("ref"))
+    refused("TooManyHostedZones", w.dns.create_hosted_zone, Name=w.zone_name(), CallerReference=w.name("ref"))
 
 
 @check("route53.zone.list.paging")
@@ -192,7 +192,7 @@ def by_name_paging(w):
 def id_without_name(w):
     """aws.md 2 zones: HostedZoneId without DNSName is InvalidInput (service model)."""
     zone = w.zone()["Id"].rsplit("/", 1)[1]
-    refused("InvalidInput", w.plain.dns.list_hosted_zones_by_name, HostedZoneId=zone)
+    refused("InvalidInput", w.dns.list_hosted_zones_by_name, HostedZoneId=zone)
 
 
 @cases(
@@ -203,9 +203,7 @@ def id_without_name(w):
 )
 def bad_name(w, name):
     """aws.md 2 names: labels 63, name 255."""
-    refused(
-        ("InvalidDomainName", "InvalidInput"), w.plain.dns.create_hosted_zone, Name=name, CallerReference=w.name("ref")
-    )
+    refused(("InvalidDomainName", "InvalidInput"), w.dns.create_hosted_zone, Name=name, CallerReference=w.name("ref"))
 
 
 @check("route53.zone.tags")
@@ -250,7 +248,7 @@ def change_id(w):
 @check("route53.change.unknown")
 def change_unknown(w):
     """aws.md 2 propagation: an unknown change is NoSuchChange (service model), HTTP 404."""
-    refused("NoSuchChange", w.plain.dns.get_change, Id="C0NOSUCHCHANGE", status=404)
+    refused("NoSuchChange", w.dns.get_change, Id="C0NOSUCHCHANGE", status=404)
 
 
 @check("route53.zone.example-is-public")

@@ -104,7 +104,7 @@ def by_arn(w):
 def arn_and_filter(w):
     """aws.md 1.3 GetResources: ResourceARNList and TagFilters exclude each other (service model)."""
     arn = w.tg_arn(Tags=tags(a="1"))
-    refused("InvalidParameterException", w.plain.tagging.get_resources, ResourceARNList=[arn], TagFilters=only("a"))
+    refused("InvalidParameterException", w.tagging.get_resources, ResourceARNList=[arn], TagFilters=only("a"))
 
 
 @check("tagging.paging")
