@@ -1,0 +1,254 @@
+//! Children of a namespace: the exact fragments for server-side apply.
+//!
+//! Nothing is copied from parents (labels and annotations of tools would make them prune our children), and every
+//! child carries the hash of its fragment so that a new leader need not apply what already stands.
+
+use std::collections::BTreeMap;
+
+use gatehouse_crds::{NetworkPolicyPeer, keys};
+use gatehouse_route::{RouteTable, short_hash};
+use serde_json::{Value, json};
+
+use crate::desired::{BackendService, Fragment, subnet_cidrs};
+use crate::identity::twin_name;
+use crate::settings::Settings;
+use crate::world::{ChildKey, ChildKind, World};
+
+/// Seconds an edge goes on serving after it was told to stop: longer than the deregistration delay.
+const DRAIN_SECONDS: u32 = 30;
+
+impl ChildKind {
+    /// apiVersion and kind.
+    #[must_use]
+    pub fn api(self) -> (&'static str, &'static str) {
+        match self {
+            ChildKind::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
+            ChildKind::ServiceAccount => ("v1", "ServiceAccount"),
+            ChildKind::ConfigMap => ("v1", "ConfigMap"),
+            ChildKind::Service => ("v1", "Service"),
+            ChildKind::Deployment => ("apps/v1", "Deployment"),
+            ChildKind::PodDisruptionBudget => ("policy/v1", "PodDisruptionBudget"),
+        }
+    }
+}
+
+/// Every child of a namespace with this table.
+#[must_use]
+pub fn fragments(
+    world: &World,
+    settings: &Settings,
+    namespace: &str,
+    table: &RouteTable,
+    edge_policies: bool,
+    backends: &[BackendService],
+) -> BTreeMap<ChildKey, Fragment> {
+    let mut out = BTreeMap::new();
+    let mut put = |kind: ChildKind, name: &str, component: &str, content: Option<String>, body: Value| {
+        let key = ChildKey { kind, namespace: namespace.to_owned(), name: name.to_owned() };
+        let fragment = finish(&key, component, content, body);
+        out.insert(key, fragment);
+    };
+    let edge = keys::EDGE_NAME;
+    put(ChildKind::ServiceAccount, edge, keys::EDGE, None, json!({ "automountServiceAccountToken": false }));
+    put(
+        ChildKind::ConfigMap,
+        edge,
+        keys::EDGE,
+        Some(table.hash()),
+        json!({ "data": { keys::TABLE_KEY: table.to_json() } }),
+    );
+    put(ChildKind::Deployment, edge, keys::EDGE, None, deployment(world, settings, table));
+    put(
+        ChildKind::PodDisruptionBudget,
+        edge,
+        keys::EDGE,
+        None,
+        json!({ "spec": { "maxUnavailable": 1, "selector": { "matchLabels": edge_labels() } } }),
+    );
+    put(
+        ChildKind::Service,
+        edge,
+        keys::EDGE,
+        None,
+        json!({ "spec": { "clusterIP": "None", "selector": edge_labels(), "ports": [{ "name": "metrics", "port": keys::METRICS_PORT, "protocol": "TCP" }] } }),
+    );
+    for backend in backends {
+        let name = twin_name(&backend.service);
+        put(ChildKind::Service, &name, keys::BACKEND, None, twin(backend));
+        if let Some(peers) = &backend.closed_to {
+            put(ChildKind::NetworkPolicy, &name, keys::BACKEND, None, backend_policy(backend, peers));
+        }
+    }
+    if edge_policies {
+        put(ChildKind::NetworkPolicy, edge, keys::EDGE, None, edge_policy(world, settings, table));
+    }
+    out
+}
+
+fn finish(key: &ChildKey, component: &str, content: Option<String>, mut body: Value) -> Fragment {
+    let (api_version, kind) = key.kind.api();
+    body["apiVersion"] = json!(api_version);
+    body["kind"] = json!(kind);
+    body["metadata"] = json!({
+        "name": key.name,
+        "namespace": key.namespace,
+        "labels": { keys::MANAGED_BY: keys::MANAGED_BY_VALUE, keys::COMPONENT: component },
+    });
+    let hash = short_hash(body.to_string().as_bytes(), 8);
+    body["metadata"]["annotations"] = json!({ keys::FRAGMENT: hash });
+    Fragment { json: body.to_string(), hash, content }
+}
+
+/// Labels by which edge pods are selected inside their namespace.
+fn edge_labels() -> Value {
+    json!({ keys::COMPONENT: keys::EDGE, keys::MANAGED_BY: keys::MANAGED_BY_VALUE })
+}
+
+fn deployment(world: &World, settings: &Settings, table: &RouteTable) -> Value {
+    let balancers: Vec<_> =
+        table.ports.values().filter_map(|p| world.load_balancers.get(p.load_balancer.as_str())).collect();
+    let replicas = balancers.iter().map(|lb| lb.spec.edge.replicas).max().unwrap_or(2);
+    let image =
+        balancers.iter().find_map(|lb| lb.spec.edge.image.clone()).unwrap_or_else(|| settings.edge_image.clone());
+    let mut resources = json!({ "requests": { "cpu": "10m", "memory": "32Mi" }, "limits": { "memory": "256Mi" } });
+    if let Some(lb) = balancers.iter().find(|lb| lb.spec.edge.resources != gatehouse_crds::Resources::default()) {
+        resources = json!({ "requests": lb.spec.edge.resources.requests, "limits": lb.spec.edge.resources.limits });
+    }
+    let mut ports: Vec<Value> = table
+        .ports
+        .keys()
+        .map(|p| json!({ "name": format!("p{}", p.get()), "containerPort": p.get(), "protocol": "TCP" }))
+        .collect();
+    ports.push(json!({ "name": "admin", "containerPort": keys::ADMIN_PORT, "protocol": "TCP" }));
+    ports.push(json!({ "name": "metrics", "containerPort": keys::METRICS_PORT, "protocol": "TCP" }));
+    json!({ "spec": {
+        "replicas": replicas,
+        "revisionHistoryLimit": 2,
+        "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
+        "selector": { "matchLabels": edge_labels() },
+        "template": {
+            "metadata": { "labels": edge_labels() },
+            "spec": {
+                "serviceAccountName": keys::EDGE_NAME,
+                "automountServiceAccountToken": false,
+                "enableServiceLinks": false,
+                "terminationGracePeriodSeconds": 75,
+                "readinessGates": [{ "conditionType": keys::TARGET_HEALTHY }],
+                "topologySpreadConstraints": [{
+                    "maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": { "matchLabels": edge_labels() },
+                }],
+                "securityContext": {
+                    "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+                    "seccompProfile": { "type": "RuntimeDefault" },
+                },
+                "containers": [{
+                    "name": "edge",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "args": [
+                        format!("--table=/etc/gatehouse/{}", keys::TABLE_KEY),
+                        format!("--admin-port={}", keys::ADMIN_PORT),
+                        format!("--metrics-port={}", keys::METRICS_PORT),
+                        format!("--drain={DRAIN_SECONDS}"),
+                    ],
+                    "ports": ports,
+                    "readinessProbe": { "httpGet": { "path": "/readyz", "port": "admin" }, "periodSeconds": 2, "failureThreshold": 2 },
+                    "startupProbe": { "httpGet": { "path": "/readyz", "port": "admin" }, "periodSeconds": 1, "failureThreshold": 60 },
+                    "livenessProbe": { "httpGet": { "path": "/healthz", "port": "admin" }, "periodSeconds": 10, "timeoutSeconds": 3 },
+                    "resources": resources,
+                    "securityContext": {
+                        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
+                    },
+                    "volumeMounts": [
+                        { "name": "table", "mountPath": "/etc/gatehouse", "readOnly": true },
+                        { "name": "tmp", "mountPath": "/tmp" },
+                    ],
+                }],
+                "volumes": [
+                    { "name": "table", "configMap": { "name": keys::EDGE_NAME } },
+                    { "name": "tmp", "emptyDir": { "sizeLimit": "1Gi" } },
+                ],
+            },
+        },
+    }})
+}
+
+/// A headless copy of the tenant's Service: its name resolves to pods, so that pod churn needs no reload.
+fn twin(backend: &BackendService) -> Value {
+    let ports: Vec<Value> = backend
+        .ports
+        .iter()
+        .map(|(number, name)| {
+            if name.is_empty() {
+                json!({ "name": format!("p{number}"), "port": number, "targetPort": number, "protocol": "TCP" })
+            } else {
+                // The number of a headless port is not used; the SRV record carries the pod's own.
+                json!({ "name": name, "port": 1, "targetPort": name, "protocol": "TCP" })
+            }
+        })
+        .collect();
+    json!({ "spec": { "clusterIP": "None", "selector": backend.selector, "ports": ports } })
+}
+
+/// The app's pods: from the edge on the used ports, and from whom the app names.
+fn backend_policy(backend: &BackendService, peers: &[NetworkPolicyPeer]) -> Value {
+    let ports: Vec<Value> = backend
+        .ports
+        .iter()
+        .map(|(number, name)| json!({ "protocol": "TCP", "port": if name.is_empty() { json!(number) } else { json!(name) } }))
+        .collect();
+    let mut ingress = vec![json!({ "from": [{ "podSelector": { "matchLabels": edge_labels() } }], "ports": ports })];
+    for peer in peers {
+        let mut from = json!({});
+        if !peer.pod_labels.is_empty() || peer.namespace_labels.is_empty() {
+            from["podSelector"] = json!({ "matchLabels": peer.pod_labels });
+        }
+        if !peer.namespace_labels.is_empty() {
+            from["namespaceSelector"] = json!({ "matchLabels": peer.namespace_labels });
+        }
+        ingress.push(json!({ "from": [from] }));
+    }
+    json!({ "spec": { "podSelector": { "matchLabels": backend.selector }, "policyTypes": ["Ingress"], "ingress": ingress } })
+}
+
+/// The edge: in from the load balancers' subnets, the operator and the metrics readers; out to its namespace and DNS.
+fn edge_policy(world: &World, settings: &Settings, table: &RouteTable) -> Value {
+    let tcp = |port: u16| json!({ "protocol": "TCP", "port": port });
+    let mut ingress = Vec::new();
+    let mut readers: Vec<String> = Vec::new();
+    for (port, served) in &table.ports {
+        let Some(lb) = world.load_balancers.get(served.load_balancer.as_str()) else { continue };
+        let blocks: Vec<Value> =
+            subnet_cidrs(lb).iter().map(|c| json!({ "ipBlock": { "cidr": c.as_text() } })).collect();
+        if !blocks.is_empty() {
+            ingress.push(json!({ "from": blocks, "ports": [tcp(port.get()), tcp(keys::ADMIN_PORT)] }));
+        }
+        readers.extend(lb.spec.edge.metrics_from.iter().cloned());
+    }
+    let namespace =
+        |name: &str| json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": name } } });
+    ingress.push(json!({ "from": [namespace(&settings.operator_namespace)], "ports": [tcp(keys::ADMIN_PORT)] }));
+    readers.sort();
+    readers.dedup();
+    if !readers.is_empty() {
+        let from: Vec<Value> = readers.iter().map(|r| namespace(r)).collect();
+        ingress.push(json!({ "from": from, "ports": [tcp(keys::METRICS_PORT)] }));
+    }
+    let bits = if table.resolver.is_ipv4() { 32 } else { 128 };
+    let dns = json!([{ "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 53 }]);
+    json!({ "spec": {
+        "podSelector": { "matchLabels": edge_labels() },
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": ingress,
+        "egress": [
+            { "to": [{ "podSelector": {} }] },
+            // The DNS pods' own port differs between distributions, so the peer is named and the port left open.
+            { "to": [{
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "kube-system" } },
+                "podSelector": { "matchLabels": { "k8s-app": "kube-dns" } },
+            }] },
+            { "to": [{ "ipBlock": { "cidr": format!("{}/{bits}", table.resolver) } }], "ports": dns },
+        ],
+    }})
+}

@@ -1,0 +1,319 @@
+//! What one namespace should have, as a function of the claims it holds, its Services and the load balancers.
+//!
+//! It is read from what the claims say was last admitted, never from the app itself: a change that is refused, or an
+//! app that is frozen, alters nothing that is served.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gatehouse_crds::{AdmittedApp, ClaimState, ExposedAppSpec, NetworkPolicySettings, Tls};
+use gatehouse_route::{
+    Backend, BackendPort, Cidr, Host, HostRoutes, Label, PathType, Port, PortTable, Route, RouteTable, Seconds, Size,
+    TABLE_VERSION,
+};
+
+use crate::children;
+use crate::identity::{AppKey, ShardKey, twin_name};
+use crate::review::{Finding, ParsedApp, Rule, parse};
+use crate::settings::Settings;
+use crate::time::Wall;
+use crate::world::{ChildKey, ClaimFacts, LoadBalancerFacts, ServiceFacts, TargetPort, World};
+
+/// A host that should be published.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostDesired {
+    /// Apps, the oldest first.
+    pub apps: Vec<String>,
+    /// Shard index by load balancer.
+    pub placement: BTreeMap<String, u32>,
+    /// The certificate source of the oldest app.
+    pub tls: Tls,
+}
+
+/// One child as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fragment {
+    /// The exact fragment for server-side apply, with its hash in an annotation.
+    pub json: String,
+    /// Hash of the fragment.
+    pub hash: String,
+    /// For the ConfigMap, the hash of the table in it.
+    pub content: Option<String>,
+}
+
+/// What one namespace should have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NamespaceDesired {
+    /// Published hosts.
+    pub hosts: BTreeMap<Host, HostDesired>,
+    /// The same by shard.
+    pub shards: BTreeMap<ShardKey, BTreeSet<Host>>,
+    /// What the edge serves; absent without hosts.
+    pub table: Option<RouteTable>,
+    /// Its hash.
+    pub table_hash: Option<String>,
+    /// Children.
+    pub children: BTreeMap<ChildKey, Fragment>,
+    /// Routes that lost against an older app, and settings that differ, by app.
+    pub notes: BTreeMap<String, Vec<Finding>>,
+}
+
+/// One app on one host, ready to be merged.
+struct Served {
+    name: String,
+    created: Wall,
+    app: ParsedApp,
+    load_balancers: Vec<String>,
+}
+
+/// The spec an admitted snapshot stands for.
+#[must_use]
+pub fn admitted_spec(host: &str, admitted: &AdmittedApp) -> ExposedAppSpec {
+    ExposedAppSpec {
+        load_balancers: admitted.load_balancers.clone(),
+        hosts: vec![host.to_owned()],
+        routes: admitted.routes.clone(),
+        tls: admitted.tls.clone(),
+        access: admitted.access.clone(),
+        network_policy: admitted.network_policy.clone(),
+    }
+}
+
+/// Claims of a namespace, by its UID: one re-created under the same name is a stranger.
+pub fn claims_of<'a>(world: &'a World, namespace: &str) -> impl Iterator<Item = (Host, &'a Arc<ClaimFacts>)> {
+    let uid = world.namespaces.get(namespace).map(|n| n.meta.uid.clone());
+    let namespace = namespace.to_owned();
+    world
+        .claims
+        .values()
+        .filter(move |c| c.spec.namespace == namespace && Some(&c.spec.namespace_uid) == uid.as_ref())
+        .filter_map(|claim| {
+            let host = Host::parse(&claim.spec.host).ok()?;
+            Some((host, claim))
+        })
+}
+
+/// What the namespace should have.
+///
+/// `claims` are the claims the namespace holds, so that callers with an index need not search them.
+#[must_use]
+pub fn desired(
+    world: &World,
+    settings: &Settings,
+    namespace: &str,
+    claims: &[(Host, Arc<ClaimFacts>)],
+) -> NamespaceDesired {
+    let mut out = NamespaceDesired::default();
+    let Ok(label) = Label::parse(namespace) else { return out };
+    let mut served: BTreeMap<Host, Vec<Served>> = BTreeMap::new();
+    for (host, claim) in claims {
+        if claim.status.state != ClaimState::Held || claim.meta.deleting {
+            continue;
+        }
+        let mut apps: Vec<Served> = claim
+            .status
+            .admitted
+            .iter()
+            .filter_map(|(name, admitted)| {
+                let app = parse(&admitted_spec(&claim.spec.host, admitted)).ok()?;
+                let created = world.apps.get(&AppKey::new(namespace, name)).map_or(Wall(i64::MAX), |a| a.meta.created);
+                Some(Served { name: name.clone(), created, app, load_balancers: admitted.load_balancers.clone() })
+            })
+            .collect();
+        apps.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+        let Some(first) = apps.first() else { continue };
+        let placement: BTreeMap<String, u32> = claim
+            .status
+            .placement
+            .iter()
+            .filter(|(name, _)| {
+                world.load_balancers.get(*name).is_some_and(|lb| !lb.meta.deleting)
+                    && apps.iter().any(|a| a.load_balancers.contains(name))
+            })
+            .filter_map(|(name, p)| Some((name.clone(), u32::try_from(p.shard).ok()?)))
+            .collect();
+        for (load_balancer, index) in &placement {
+            let shard = ShardKey { load_balancer: load_balancer.clone(), index: *index };
+            out.shards.entry(shard).or_default().insert(host.clone());
+        }
+        let apps_of_host = apps.iter().map(|a| a.name.clone()).collect();
+        out.hosts.insert(host.clone(), HostDesired { apps: apps_of_host, placement, tls: first.app.tls.clone() });
+        served.insert(host.clone(), apps);
+    }
+    if out.hosts.is_empty() {
+        return out;
+    }
+    let services: BTreeMap<&str, &Arc<ServiceFacts>> =
+        World::within(&world.services, namespace).map(|(key, s)| (key.name.as_str(), s)).collect();
+    let table = table(world, settings, label, &served, &services, &mut out);
+    out.table_hash = Some(table.hash());
+    let (modes, backends) = network(&served, &services);
+    out.children = children::fragments(world, settings, namespace, &table, modes, &backends);
+    out.table = Some(table);
+    out
+}
+
+fn table(
+    world: &World,
+    settings: &Settings,
+    namespace: Label,
+    served: &BTreeMap<Host, Vec<Served>>,
+    services: &BTreeMap<&str, &Arc<ServiceFacts>>,
+    out: &mut NamespaceDesired,
+) -> RouteTable {
+    let mut ports: BTreeMap<Port, PortTable> = BTreeMap::new();
+    let mut resolver = settings.cluster_dns;
+    for (host, apps) in served {
+        let placement = out.hosts[host].placement.clone();
+        for name in placement.keys() {
+            let Some(lb) = world.load_balancers.get(name) else { continue };
+            let Ok(port) = Port::try_from(i64::from(lb.spec.edge.port)) else { continue };
+            let entry = ports.entry(port).or_insert_with(|| port_table(name, lb));
+            if entry.load_balancer.as_str() != name {
+                // Two load balancers with one port cannot share an edge; the first by name keeps it.
+                continue;
+            }
+            if let Some(address) = lb.spec.edge.resolver.as_ref().and_then(|r| r.parse().ok()) {
+                resolver = address;
+            }
+            let cap = Seconds::parse(&lb.spec.edge.max_timeout).unwrap_or(default_seconds("300s"));
+            let here: Vec<&Served> = apps.iter().filter(|a| a.load_balancers.contains(name)).collect();
+            let routes = merge(host, &here, cap, services, &mut out.notes);
+            entry.hosts.insert(host.clone(), routes);
+        }
+    }
+    RouteTable { version: TABLE_VERSION, namespace, cluster_domain: settings.cluster_domain.clone(), resolver, ports }
+}
+
+fn port_table(name: &str, lb: &LoadBalancerFacts) -> PortTable {
+    let idle =
+        lb.spec.attributes.get("idle_timeout.timeout_seconds").map_or_else(|| "60s".to_owned(), |s| format!("{s}s"));
+    PortTable {
+        load_balancer: Label::parse(name).unwrap_or_else(|_| Label::parse("unnamed").expect("a constant")),
+        trusted: subnet_cidrs(lb),
+        max_body_size: Size::parse(&lb.spec.edge.max_body_size)
+            .unwrap_or_else(|_| Size::parse("50Mi").expect("a constant")),
+        idle_timeout: Seconds::parse(&idle).unwrap_or(default_seconds("60s")),
+        hosts: BTreeMap::new(),
+    }
+}
+
+/// Networks from which a load balancer reaches edges.
+#[must_use]
+pub fn subnet_cidrs(lb: &LoadBalancerFacts) -> BTreeSet<Cidr> {
+    lb.spec.subnets.iter().flat_map(|s| &s.cidrs).filter_map(|c| Cidr::parse(c).ok()).collect()
+}
+
+fn default_seconds(text: &str) -> Seconds {
+    Seconds::parse(text).expect("a constant")
+}
+
+/// Merges the routes of several apps on one host: for an equal path the older app wins, and the younger is told.
+fn merge(
+    host: &Host,
+    apps: &[&Served],
+    cap: Seconds,
+    services: &BTreeMap<&str, &Arc<ServiceFacts>>,
+    notes: &mut BTreeMap<String, Vec<Finding>>,
+) -> HostRoutes {
+    let mut owner: BTreeMap<(gatehouse_route::Path, PathType), &str> = BTreeMap::new();
+    let mut routes = BTreeMap::new();
+    for served in apps {
+        for (i, route) in served.app.routes.iter().enumerate() {
+            let path =
+                if route.path_type == PathType::Prefix { route.path.without_final_slash() } else { route.path.clone() };
+            let key = (path, route.path_type);
+            if let Some(winner) = owner.get(&key) {
+                let finding = Finding::new(
+                    Rule::RouteConflict,
+                    format!("spec.routes[{i}].path"),
+                    format!(
+                        "\"{}\" on {host} is served by the older app {winner}; choose another path or remove one",
+                        route.path
+                    ),
+                );
+                let list = notes.entry(served.name.clone()).or_default();
+                if !list.contains(&finding) {
+                    list.push(finding);
+                }
+                continue;
+            }
+            owner.insert(key.clone(), &served.name);
+            let backends = route
+                .backends
+                .iter()
+                .filter_map(|b| {
+                    // A missing Service or port loses its share; the rest of the route goes on.
+                    let service =
+                        services.get(b.service.as_str()).filter(|s| !s.external_name && !s.selector.is_empty())?;
+                    let port = match service.ports.get(&b.port.get())? {
+                        TargetPort::Number(n) => BackendPort::Number(Port::try_from(i64::from(*n)).ok()?),
+                        TargetPort::Named(name) => BackendPort::Named(Label::parse(name).ok()?),
+                    };
+                    Some(Backend {
+                        service: Label::parse(&twin_name(b.service.as_str())).ok()?,
+                        port,
+                        weight: b.weight,
+                    })
+                })
+                .collect();
+            let timeout = route.timeout.unwrap_or(default_seconds("60s")).min(cap);
+            routes.insert(key, Route { backends, timeout, allow: served.app.allow.clone() });
+        }
+    }
+    HostRoutes { routes }
+}
+
+/// A backend Service, as children need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendService {
+    /// The tenant's Service.
+    pub service: String,
+    /// Its selector.
+    pub selector: BTreeMap<String, String>,
+    /// Pod ports that are used.
+    pub ports: BTreeSet<(u16, String)>,
+    /// Who else may come; `None` leaves the pods open.
+    pub closed_to: Option<Vec<gatehouse_crds::NetworkPolicyPeer>>,
+}
+
+/// Whether the edge gets policies, and the backends with theirs.
+fn network(
+    served: &BTreeMap<Host, Vec<Served>>,
+    services: &BTreeMap<&str, &Arc<ServiceFacts>>,
+) -> (bool, Vec<BackendService>) {
+    use gatehouse_crds::NetworkPolicyMode::{Enforce, Off};
+    let mut edge = false;
+    let mut out: BTreeMap<String, BackendService> = BTreeMap::new();
+    for app in served.values().flatten() {
+        let NetworkPolicySettings { mode, additional_from } = &app.app.network_policy;
+        edge |= *mode != Off;
+        for backend in app.app.routes.iter().flat_map(|r| &r.backends) {
+            let Some(service) =
+                services.get(backend.service.as_str()).filter(|s| !s.external_name && !s.selector.is_empty())
+            else {
+                continue;
+            };
+            let Some(target) = service.ports.get(&backend.port.get()) else { continue };
+            let entry = out.entry(backend.service.as_text()).or_insert_with(|| BackendService {
+                service: backend.service.as_text(),
+                selector: service.selector.clone(),
+                ports: BTreeSet::new(),
+                closed_to: None,
+            });
+            entry.ports.insert(match target {
+                TargetPort::Number(n) => (*n, String::new()),
+                TargetPort::Named(name) => (0, name.clone()),
+            });
+            if *mode == Enforce {
+                let peers = entry.closed_to.get_or_insert_with(Vec::new);
+                for peer in additional_from {
+                    if !peers.contains(peer) {
+                        peers.push(peer.clone());
+                    }
+                }
+            }
+        }
+    }
+    (edge, out.into_values().collect())
+}

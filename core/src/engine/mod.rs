@@ -1,0 +1,558 @@
+//! The engine is a value: events in, effects out, no clock and no I/O.
+//!
+//! ```text
+//! handle(now, Event)   world, observed, memory change; parts become dirty
+//! next(now)            dirty parts are planned anew; the best ready step of a free lane goes out
+//! wake_at()            when to call next although nothing happens
+//! ```
+//!
+//! Guarantees: one step per lane at a time; no step goes out without a valid lease; a step is planned anew right
+//! before it goes out, so it never rests on what has changed since; an outcome that is not known is treated as a call
+//! still in flight.
+
+mod bucket;
+mod index;
+mod outcome;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::aws::{AwsAnswer, AwsCall, Family, Refusal, RefusalClass};
+use crate::identity::ShardKey;
+use crate::observed::{Observed, Scope};
+use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, plan};
+use crate::settings::Settings;
+use crate::time::{Mono, Now};
+use crate::world::{AppFacts, ChildFacts, ClaimFacts, Delta, LoadBalancerFacts, World};
+
+pub use bucket::Buckets;
+use index::Index;
+
+/// Identity of an effect.
+pub type EffectId = u64;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// In the cluster.
+    Kube(Delta),
+    /// To an effect.
+    Outcome {
+        /// Which.
+        id: EffectId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// To our lease.
+    Lease {
+        /// Until when we may act.
+        valid_until: Mono,
+    },
+}
+
+/// How an effect ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It had its effect.
+    Done(Answer),
+    /// It had none.
+    Refused(Refusal),
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// What an effect gave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// Nothing of use.
+    Nothing,
+    /// From AWS.
+    Aws(AwsAnswer),
+    /// The written object, to be seen before the watch shows it.
+    App(Arc<AppFacts>),
+    /// The written object.
+    LoadBalancer(Arc<LoadBalancerFacts>),
+    /// The written object.
+    Claim(Arc<ClaimFacts>),
+    /// The written object.
+    Child(Arc<ChildFacts>),
+    /// The table hash an edge or shard answered; `None` if it answered none.
+    Table(Option<String>),
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Effect {
+    /// Identity.
+    pub id: EffectId,
+    /// What.
+    pub order: Order,
+    /// Not after this: the shell looks again just before sending.
+    pub not_after: Mono,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct InFlight {
+    steps: Vec<Step>,
+    order: Order,
+    lane: Lane,
+    /// For a read, the epoch of its scope at the start.
+    epoch: u64,
+    sent: Mono,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct BackOff {
+    failures: u32,
+    until: Mono,
+}
+
+/// Numbers for people and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Counters {
+    /// Effects sent, by family.
+    pub sent: BTreeMap<Family, u64>,
+    /// Effects refused, by class.
+    pub refused: BTreeMap<RefusalClass, u64>,
+    /// Effects of unknown outcome.
+    pub unknown: u64,
+}
+
+/// The engine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Engine {
+    settings: Settings,
+    world: World,
+    observed: Observed,
+    memory: Memory,
+    index: Index,
+    parts: BTreeMap<PartKey, Part>,
+    dirty: BTreeSet<PartKey>,
+    timers: BTreeSet<(Mono, PartKey)>,
+    ready: BTreeMap<Family, BTreeMap<String, BTreeSet<PartKey>>>,
+    in_flight: BTreeMap<EffectId, InFlight>,
+    busy: BTreeSet<Lane>,
+    back_off: BTreeMap<StepKey, BackOff>,
+    served: BTreeMap<String, u64>,
+    buckets: Buckets,
+    lease: Option<Mono>,
+    next_id: EffectId,
+    turn: u64,
+    counters: Counters,
+}
+
+/// Most records of one Route 53 batch: a CREATE and a DELETE count one each, and AWS takes 1,000.
+const BATCH: usize = 900;
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings, buckets: Buckets) -> Self {
+        Engine {
+            settings,
+            world: World::default(),
+            observed: Observed::default(),
+            memory: Memory::default(),
+            index: Index::default(),
+            parts: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            back_off: BTreeMap::new(),
+            served: BTreeMap::new(),
+            buckets,
+            lease: None,
+            next_id: 1,
+            turn: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes in what happened. Nothing is decided here; outcomes are drained before planning.
+    pub fn handle(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Kube(delta) => self.kube(now, delta),
+            Event::Outcome { id, outcome } => self.outcome(now, id, outcome),
+            Event::Lease { valid_until } => {
+                if self.lease.is_none() {
+                    self.memory.started = now.mono;
+                }
+                self.lease = Some(valid_until);
+            }
+        }
+    }
+
+    fn kube(&mut self, now: Now, delta: Delta) {
+        let before = self.world.complete();
+        let touched = self.index.touch(&self.world, &delta);
+        if !self.world.apply(delta.clone()) {
+            return;
+        }
+        if self.world.complete() && !before {
+            self.index.rebuild(&self.world);
+            self.refresh_all();
+        } else if self.world.complete() {
+            let touched = touched.merge(self.index.touch(&self.world, &delta));
+            self.index.note(&self.world, &mut self.memory, now.mono, &delta);
+            self.refresh(&touched);
+        }
+    }
+
+    /// The next effect, if any may go out now.
+    pub fn next(&mut self, now: Now) -> Option<Effect> {
+        let lease = self.lease.filter(|until| *until > now.mono)?;
+        if !self.world.complete() {
+            return None;
+        }
+        self.expire_timers(now.mono);
+        loop {
+            self.replan(now);
+            let (step, family) = self.pick(now.mono)?;
+            // What was planned before the last outcome may be wrong by now.
+            self.dirty.insert(step.key.part.clone());
+            self.replan(now);
+            let still = self.parts.get(&step.key.part).is_some_and(|p| p.steps.contains(&step));
+            if still && !self.busy.contains(&step.lane) {
+                return Some(self.send(now.mono, lease, step, family));
+            }
+        }
+    }
+
+    fn expire_timers(&mut self, now: Mono) {
+        while let Some((at, part)) = self.timers.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.timers.remove(&(at, part.clone()));
+            self.dirty.insert(part);
+        }
+    }
+
+    fn view<'a>(&'a self, now: Now) -> View<'a> {
+        View {
+            now,
+            settings: &self.settings,
+            world: &self.world,
+            observed: &self.observed,
+            reviews: &self.index.reviews,
+            desired: &self.index.desired,
+            claims: &self.index.claims,
+            load: &self.index.load,
+            memory: &self.memory,
+        }
+    }
+
+    /// Brings reviews and desired of touched namespaces up to date, then plans every dirty part.
+    fn replan(&mut self, now: Now) {
+        let today = now.wall.day();
+        if self.index.day != today {
+            self.index.day = today;
+            self.index.now = now.wall;
+            self.refresh_all();
+        }
+        let changed = self.index.recompute(&self.world, &self.settings);
+        for namespace in changed {
+            self.mark_namespace(&namespace);
+        }
+        while let Some(key) = self.dirty.pop_first() {
+            let part = plan(&self.view(now), &key);
+            self.store(key, part, now.mono);
+        }
+    }
+
+    fn store(&mut self, key: PartKey, part: Part, now: Mono) {
+        if let Some(old) = self.parts.remove(&key) {
+            if let Some(at) = old.wake {
+                self.timers.remove(&(at, key.clone()));
+            }
+            for step in &old.steps {
+                self.unready(&step.order.family(), &key);
+            }
+        }
+        if let Some(at) = part.wake {
+            // A wake in the past would spin; the next event or this moment's plan has it covered.
+            self.timers.insert((at.max(now.plus(1)), key.clone()));
+        }
+        let part = Part { wake: part.wake.map(|at| at.max(now.plus(1))), ..part };
+        for step in &part.steps {
+            let tenants = self.ready.entry(step.order.family()).or_default();
+            tenants.entry(key.tenant().to_owned()).or_default().insert(key.clone());
+        }
+        if part != Part::default() {
+            self.parts.insert(key, part);
+        }
+    }
+
+    fn unready(&mut self, family: &Family, key: &PartKey) {
+        if let Some(tenants) = self.ready.get_mut(family) {
+            if let Some(parts) = tenants.get_mut(key.tenant()) {
+                parts.remove(key);
+                if parts.is_empty() {
+                    tenants.remove(key.tenant());
+                }
+            }
+            if tenants.is_empty() {
+                self.ready.remove(family);
+            }
+        }
+    }
+
+    /// The best ready step of a free lane: of all tenants the one served longest ago.
+    fn pick(&self, now: Mono) -> Option<(Step, Family)> {
+        for (family, tenants) in &self.ready {
+            if !self.buckets.has(*family, now) || !self.capacity(*family) {
+                continue;
+            }
+            let mut order: Vec<(&u64, &String)> =
+                tenants.keys().map(|t| (self.served.get(t).unwrap_or(&0), t)).collect();
+            order.sort();
+            for (_, tenant) in order {
+                for key in &tenants[tenant] {
+                    let steps = self.parts.get(key).into_iter().flat_map(|p| &p.steps);
+                    let free = steps
+                        .filter(|s| s.order.family() == *family && !self.busy.contains(&s.lane))
+                        .find(|s| self.back_off.get(&s.key).is_none_or(|b| b.until <= now));
+                    if let Some(step) = free {
+                        return Some((step.clone(), *family));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Kubernetes and probes are bounded by what is under way, not by a rate.
+    fn capacity(&self, family: Family) -> bool {
+        let most = match family {
+            Family::Kube => 32,
+            Family::KubeStatus => 8,
+            Family::Probe => 64,
+            _ => return true,
+        };
+        self.in_flight.values().filter(|f| f.order.family() == family).count() < most
+    }
+
+    fn send(&mut self, now: Mono, lease: Mono, step: Step, family: Family) -> Effect {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.turn += 1;
+        self.served.insert(step.key.part.tenant().to_owned(), self.turn);
+        self.buckets.take(family, now);
+        *self.counters.sent.entry(family).or_default() += 1;
+        let lane = step.lane.clone();
+        let (steps, order) = self.batch(step, now);
+        let mut epoch = 0;
+        if let Order::Aws { call, .. } = &order {
+            for scope in steps.iter().flat_map(|s| &s.scopes) {
+                if call.is_read() {
+                    epoch = self.observed.read_sent(scope);
+                } else {
+                    self.observed.write_sent(scope);
+                }
+            }
+        }
+        self.busy.insert(lane.clone());
+        self.in_flight.insert(id, InFlight { steps, order: order.clone(), lane, epoch, sent: now });
+        Effect { id, order, not_after: lease.min(now.plus(self.settings.call_deadline)) }
+    }
+
+    /// Route 53 takes one change per zone at a time, so one change carries every record of the zone that is ready.
+    /// A step that failed before goes alone: one bad record must not spoil the batch of others.
+    fn batch(&self, step: Step, now: Mono) -> (Vec<Step>, Order) {
+        let Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes } } = &step.order else {
+            let order = step.order.clone();
+            return (vec![step], order);
+        };
+        let (region, zone, mut all) = (region.clone(), zone.clone(), changes.clone());
+        let mut steps = vec![step.clone()];
+        if !self.back_off.contains_key(&step.key) {
+            for other in self.ready.get(&Family::Route53).into_iter().flatten().flat_map(|(_, parts)| parts) {
+                for candidate in self.parts.get(other).into_iter().flat_map(|p| &p.steps) {
+                    let Order::Aws { call: AwsCall::ChangeRecords { zone: same, changes }, .. } = &candidate.order
+                    else {
+                        continue;
+                    };
+                    let fits = *same == zone && candidate.key != step.key && all.len() + changes.len() <= BATCH;
+                    // Its part was planned before the last outcome at most by a wake; records are guarded by CREATE and DELETE.
+                    if fits
+                        && !self.back_off.contains_key(&candidate.key)
+                        && !self.dirty.contains(other)
+                        && now >= Mono(0)
+                    {
+                        all.extend(changes.iter().cloned());
+                        steps.push(candidate.clone());
+                    }
+                }
+            }
+        }
+        (steps, Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes: all } })
+    }
+
+    /// When to call [`Engine::next`] although nothing happens.
+    #[must_use]
+    pub fn wake_at(&self, now: Now) -> Option<Mono> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let back_off = self
+            .parts
+            .values()
+            .flat_map(|p| &p.steps)
+            .filter_map(|s| self.back_off.get(&s.key))
+            .map(|b| b.until)
+            .filter(|at| *at > now.mono)
+            .min();
+        let tokens = self
+            .ready
+            .keys()
+            .filter_map(|family| self.buckets.next(*family, now.mono))
+            .filter(|at| *at > now.mono)
+            .min();
+        [timer, back_off, tokens].into_iter().flatten().min()
+    }
+
+    /// Marks what depends on a scope.
+    fn mark_scope(&mut self, scope: &Scope, everybody: bool) {
+        match scope {
+            Scope::Limits(region) | Scope::Certificates(region) | Scope::Groups(region) => {
+                self.dirty.insert(PartKey::Region(region.clone()));
+                self.mark_everything();
+            }
+            Scope::Zones | Scope::Zone(_) => {
+                self.dirty.insert(PartKey::Zones);
+                self.mark_everything();
+            }
+            Scope::LoadBalancer(shard)
+            | Scope::Listeners(shard)
+            | Scope::Rules(shard)
+            | Scope::ListenerCertificates(shard) => {
+                self.dirty.insert(PartKey::Shard(shard.clone()));
+                self.dirty.insert(PartKey::LoadBalancer(shard.load_balancer.clone()));
+                if everybody {
+                    self.mark_shard(shard);
+                }
+            }
+            Scope::Change(id) => {
+                let concerned: Vec<String> = self
+                    .observed
+                    .records
+                    .iter()
+                    .filter(|(_, cell)| cell.last().is_some_and(|r| r.pending.as_deref() == Some(id)))
+                    .flat_map(|((_, host), _)| self.index.holders(&self.world, host))
+                    .collect();
+                for namespace in concerned {
+                    self.mark_namespace(&namespace);
+                }
+            }
+            Scope::Group(_) | Scope::Targets(_) | Scope::Records(..) => {}
+        }
+    }
+
+    fn mark_shard(&mut self, shard: &ShardKey) {
+        let mut namespaces: BTreeSet<String> =
+            self.index.load.get(shard).into_iter().flat_map(|l| l.hosts.keys().cloned()).collect();
+        if let Some(rules) = self.observed.shards.get(shard).and_then(|s| s.rules.last()) {
+            namespaces.extend(rules.values().filter_map(|r| r.namespace.clone()));
+        }
+        for namespace in namespaces {
+            self.mark_namespace(&namespace);
+        }
+    }
+
+    fn mark_namespace(&mut self, namespace: &str) {
+        self.dirty.insert(PartKey::Namespace(namespace.to_owned()));
+    }
+
+    fn mark_everything(&mut self) {
+        let mut keys: Vec<PartKey> = self.world.namespaces.keys().map(|n| PartKey::Namespace(n.clone())).collect();
+        keys.extend(self.index.claims.keys().map(|n| PartKey::Namespace(n.clone())));
+        keys.push(PartKey::Zones);
+        for (name, lb) in &self.world.load_balancers {
+            keys.push(PartKey::LoadBalancer(name.clone()));
+            keys.push(PartKey::Region(lb.spec.region.clone()));
+            // The first shard always; others when something is placed on them or known of them.
+            keys.push(PartKey::Shard(ShardKey { load_balancer: name.clone(), index: 0 }));
+        }
+        keys.extend(self.index.load.keys().chain(self.observed.shards.keys()).map(|s| PartKey::Shard(s.clone())));
+        self.dirty.extend(keys);
+    }
+
+    fn refresh_all(&mut self) {
+        self.index.stale_all(&self.world);
+        self.mark_everything();
+    }
+
+    fn refresh(&mut self, touched: &index::Touched) {
+        if touched.everything {
+            self.refresh_all();
+            return;
+        }
+        for namespace in &touched.namespaces {
+            if touched.content {
+                self.index.stale(namespace);
+            }
+            self.mark_namespace(namespace);
+        }
+        for shard in touched.shards.iter().cloned() {
+            self.dirty.insert(PartKey::Shard(shard));
+        }
+        for name in touched.load_balancers.iter().cloned() {
+            self.dirty.insert(PartKey::LoadBalancer(name));
+        }
+    }
+
+    /// The plan in full, made from scratch: for audits, for people, and as the oracle of the incremental one.
+    #[must_use]
+    pub fn full_plan(&self, now: Now) -> BTreeMap<PartKey, Part> {
+        let mut fresh = self.clone();
+        fresh.index = Index { day: now.wall.day(), now: now.wall, ..Index::default() };
+        fresh.index.rebuild(&fresh.world);
+        fresh.refresh_all();
+        let _ = fresh.index.recompute(&fresh.world, &fresh.settings);
+        fresh.mark_everything();
+        let view = fresh.view(now);
+        let keys = std::mem::take(&mut fresh.dirty.clone());
+        keys.into_iter()
+            .map(|key| (key.clone(), plan(&view, &key)))
+            .filter(|(_, part)| *part != Part::default())
+            .collect()
+    }
+
+    /// The plan as the incremental way has it now.
+    #[must_use]
+    pub fn current_plan(&mut self, now: Now) -> BTreeMap<PartKey, Part> {
+        self.expire_timers(now.mono);
+        self.replan(now);
+        self.parts.clone()
+    }
+
+    /// Whether nothing is under way and nothing could be sent.
+    #[must_use]
+    pub fn idle(&self) -> bool {
+        self.in_flight.is_empty() && self.ready.is_empty()
+    }
+
+    /// Effects under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// What is known of Kubernetes.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What is known of AWS.
+    #[must_use]
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Numbers.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}

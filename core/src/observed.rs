@@ -1,0 +1,346 @@
+//! What is known to exist in AWS: kept in memory, changed by outcomes, re-read by audits.
+//!
+//! Every object lives in a [`Cell`] with three ways of not being known: never read, stale (an answer contradicted it)
+//! and uncertain (a write of unknown outcome may still take effect). In-flight and unknown are one state: a cell with a
+//! write under way takes no read that overlaps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatehouse_route::Host;
+
+use crate::aws::{
+    Certificate, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record, Target, TargetGroup,
+    TargetState,
+};
+use crate::identity::ShardKey;
+use crate::time::Mono;
+
+/// One separately readable piece of AWS.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Quotas of a Region.
+    Limits(String),
+    /// The account's hosted zones.
+    Zones,
+    /// Certificates of a Region.
+    Certificates(String),
+    /// All our target groups of a Region.
+    Groups(String),
+    /// One target group, by name.
+    Group(String),
+    /// A shard's ALB.
+    LoadBalancer(ShardKey),
+    /// A shard's listeners.
+    Listeners(ShardKey),
+    /// A shard's rules.
+    Rules(ShardKey),
+    /// A shard's certificates beyond the default.
+    ListenerCertificates(ShardKey),
+    /// Targets of a group, by name.
+    Targets(String),
+    /// A whole zone.
+    Zone(String),
+    /// Records of one host in one zone.
+    Records(String, Host),
+    /// A Route 53 change.
+    Change(String),
+}
+
+/// What is known of one scope.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cell<T> {
+    value: Option<T>,
+    /// When it was read or last written.
+    pub at: Mono,
+    stale: bool,
+    uncertain_until: Option<Mono>,
+    writes: u32,
+    epoch: u64,
+}
+
+impl<T> Default for Cell<T> {
+    fn default() -> Self {
+        Cell { value: None, at: Mono(0), stale: false, uncertain_until: None, writes: 0, epoch: 0 }
+    }
+}
+
+impl<T> Cell<T> {
+    /// The value, if nothing speaks against it.
+    #[must_use]
+    pub fn known(&self) -> Option<&T> {
+        if self.stale || self.uncertain_until.is_some() { None } else { self.value.as_ref() }
+    }
+
+    /// The last value, right or not: for status, never for decisions.
+    #[must_use]
+    pub fn last(&self) -> Option<&T> {
+        self.value.as_ref()
+    }
+
+    /// Changes the value after a write of ours was confirmed.
+    pub fn update(&mut self, now: Mono, change: impl FnOnce(&mut T)) {
+        if let Some(value) = &mut self.value {
+            change(value);
+            self.at = now;
+        }
+    }
+
+    /// Sets the value after a write of ours was confirmed.
+    pub fn set(&mut self, now: Mono, value: T) {
+        self.value = Some(value);
+        self.at = now;
+    }
+
+    fn track(&mut self) -> &mut dyn Track
+    where
+        T: 'static,
+    {
+        self
+    }
+}
+
+/// The part of a cell that does not depend on what it holds.
+trait Track {
+    fn write_sent(&mut self);
+    fn write_ended(&mut self, unknown_until: Option<Mono>);
+    fn mark_stale(&mut self);
+    fn epoch(&self) -> u64;
+    fn accepts(&self, epoch: u64) -> bool;
+    fn accepted(&mut self, now: Mono);
+    fn readable_from(&self) -> Option<Mono>;
+    fn due(&self) -> bool;
+    fn read_at(&self) -> Mono;
+}
+
+impl<T> Track for Cell<T> {
+    fn write_sent(&mut self) {
+        self.writes += 1;
+        self.epoch += 1;
+    }
+    fn write_ended(&mut self, unknown_until: Option<Mono>) {
+        self.writes = self.writes.saturating_sub(1);
+        self.epoch += 1;
+        self.uncertain_until = self.uncertain_until.max(unknown_until);
+    }
+    fn mark_stale(&mut self) {
+        self.stale = true;
+    }
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+    fn accepts(&self, epoch: u64) -> bool {
+        self.writes == 0 && self.epoch == epoch
+    }
+    fn accepted(&mut self, now: Mono) {
+        self.stale = false;
+        self.uncertain_until = None;
+        self.at = now;
+    }
+    fn readable_from(&self) -> Option<Mono> {
+        if self.writes > 0 { None } else { Some(self.uncertain_until.unwrap_or(Mono(0))) }
+    }
+    fn due(&self) -> bool {
+        self.value.is_none() || self.stale || self.uncertain_until.is_some()
+    }
+    fn read_at(&self) -> Mono {
+        self.at
+    }
+}
+
+/// What is known of one shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ShardObserved {
+    /// The ALB; `Some(None)` is known absence.
+    pub load_balancer: Cell<Option<LoadBalancer>>,
+    /// Listeners.
+    pub listeners: Cell<BTreeMap<ListenerKind, Listener>>,
+    /// Rules of the HTTPS listener by ARN, without the default.
+    pub rules: Cell<BTreeMap<String, ListenerRule>>,
+    /// When a rule was last created or changed, by ARN: the data plane follows in batches.
+    pub rule_changed: BTreeMap<String, Mono>,
+    /// Hosts whose rule a probe through the shard has met, with the table hash it answered.
+    pub seen: BTreeMap<Host, String>,
+    /// Certificates beyond the default.
+    pub certificates: Cell<BTreeSet<String>>,
+}
+
+/// What is known of records of one host in one zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HostRecords {
+    /// A, AAAA, CNAME and others at the host.
+    pub at_host: Vec<Record>,
+    /// Our kind of ownership TXT.
+    pub txt: Option<Record>,
+    /// The change that made it so, while it may not be everywhere.
+    pub pending: Option<String>,
+    /// When we deleted it: its TTL starts here.
+    pub deleted_at: Option<Mono>,
+}
+
+/// Everything known of AWS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Observed {
+    /// Quotas by Region.
+    pub limits: BTreeMap<String, Cell<Limits>>,
+    /// Hosted zones.
+    pub zones: Cell<Vec<HostedZone>>,
+    /// Certificates by Region and ARN.
+    pub certificates: BTreeMap<String, Cell<BTreeMap<String, Certificate>>>,
+    /// Whether all target groups of a Region have been listed.
+    pub group_lists: BTreeMap<String, Cell<()>>,
+    /// Target groups by name; `Some(None)` is known absence.
+    pub groups: BTreeMap<String, Cell<Option<TargetGroup>>>,
+    /// Shards.
+    pub shards: BTreeMap<ShardKey, ShardObserved>,
+    /// Targets by group name.
+    pub targets: BTreeMap<String, Cell<BTreeMap<Target, TargetState>>>,
+    /// Whether a whole zone has been listed.
+    pub zone_lists: BTreeMap<String, Cell<()>>,
+    /// Records by zone and host.
+    pub records: BTreeMap<(String, Host), Cell<HostRecords>>,
+    /// Route 53 changes that are not everywhere yet; `true` is INSYNC.
+    pub changes: BTreeMap<String, Cell<bool>>,
+}
+
+impl Observed {
+    fn cell(&mut self, scope: &Scope) -> &mut dyn Track {
+        match scope {
+            Scope::Limits(region) => self.limits.entry(region.clone()).or_default().track(),
+            Scope::Zones => self.zones.track(),
+            Scope::Certificates(region) => self.certificates.entry(region.clone()).or_default().track(),
+            Scope::Groups(region) => self.group_lists.entry(region.clone()).or_default().track(),
+            Scope::Group(name) => self.groups.entry(name.clone()).or_default().track(),
+            Scope::LoadBalancer(shard) => self.shard_mut(shard).load_balancer.track(),
+            Scope::Listeners(shard) => self.shard_mut(shard).listeners.track(),
+            Scope::Rules(shard) => self.shard_mut(shard).rules.track(),
+            Scope::ListenerCertificates(shard) => self.shard_mut(shard).certificates.track(),
+            Scope::Targets(name) => self.targets.entry(name.clone()).or_default().track(),
+            Scope::Zone(zone) => self.zone_lists.entry(zone.clone()).or_default().track(),
+            Scope::Records(zone, host) => self.records.entry((zone.clone(), host.clone())).or_default().track(),
+            Scope::Change(id) => self.changes.entry(id.clone()).or_default().track(),
+        }
+    }
+
+    /// A shard's observations, made when first asked for.
+    pub fn shard_mut(&mut self, shard: &ShardKey) -> &mut ShardObserved {
+        self.shards.entry(shard.clone()).or_default()
+    }
+
+    /// A write to the scope goes out: reads that began before count no more.
+    pub fn write_sent(&mut self, scope: &Scope) {
+        self.cell(scope).write_sent();
+    }
+
+    /// A write to the scope has ended; with `unknown_until` its effect may appear until then.
+    pub fn write_ended(&mut self, scope: &Scope, unknown_until: Option<Mono>) {
+        self.cell(scope).write_ended(unknown_until);
+    }
+
+    /// Something contradicted what we know of the scope: look again before the next decision.
+    pub fn mark_stale(&mut self, scope: &Scope) {
+        self.cell(scope).mark_stale();
+    }
+
+    /// Marker to hand back to [`Observed::accept`] with the answer of a read that starts now.
+    pub fn read_sent(&mut self, scope: &Scope) -> u64 {
+        self.cell(scope).epoch()
+    }
+
+    /// Whether the answer of a read counts; if so the scope is known from now on.
+    pub fn accept(&mut self, scope: &Scope, epoch: u64, now: Mono) -> bool {
+        let cell = self.cell(scope);
+        let counts = cell.accepts(epoch);
+        if counts {
+            cell.accepted(now);
+        }
+        counts
+    }
+
+    fn cell_ref(&self, scope: &Scope) -> Option<&dyn Track> {
+        fn of<T: 'static>(cell: &Cell<T>) -> &dyn Track {
+            cell
+        }
+        match scope {
+            Scope::Limits(region) => self.limits.get(region).map(of),
+            Scope::Zones => Some(of(&self.zones)),
+            Scope::Certificates(region) => self.certificates.get(region).map(of),
+            Scope::Groups(region) => self.group_lists.get(region).map(of),
+            Scope::Group(name) => self.groups.get(name).map(of),
+            Scope::LoadBalancer(shard) => self.shards.get(shard).map(|s| of(&s.load_balancer)),
+            Scope::Listeners(shard) => self.shards.get(shard).map(|s| of(&s.listeners)),
+            Scope::Rules(shard) => self.shards.get(shard).map(|s| of(&s.rules)),
+            Scope::ListenerCertificates(shard) => self.shards.get(shard).map(|s| of(&s.certificates)),
+            Scope::Targets(name) => self.targets.get(name).map(of),
+            Scope::Zone(zone) => self.zone_lists.get(zone).map(of),
+            Scope::Records(zone, host) => self.records.get(&(zone.clone(), host.clone())).map(of),
+            Scope::Change(id) => self.changes.get(id).map(of),
+        }
+    }
+
+    /// From when a read of the scope is of use; `None` while a write is under way.
+    #[must_use]
+    pub fn readable_from(&self, scope: &Scope) -> Option<Mono> {
+        self.cell_ref(scope).map_or(Some(Mono(0)), Track::readable_from)
+    }
+
+    /// Whether the scope must be read before anything is decided on it.
+    #[must_use]
+    pub fn unknown(&self, scope: &Scope) -> bool {
+        self.cell_ref(scope).is_none_or(Track::due)
+    }
+
+    /// When the scope was last read or written.
+    #[must_use]
+    pub fn read_at(&self, scope: &Scope) -> Mono {
+        self.cell_ref(scope).map_or(Mono(0), Track::read_at)
+    }
+
+    /// What is known of a host's records: a listed zone without them knows that there are none.
+    #[must_use]
+    pub fn records_of(&self, zone: &str, host: &Host) -> Option<HostRecords> {
+        match self.records.get(&(zone.to_owned(), host.clone())) {
+            Some(cell) => cell.known().cloned(),
+            None => self.zone_lists.get(zone)?.known().map(|()| HostRecords::default()),
+        }
+    }
+
+    /// What is known of a target group: a listed Region without it knows that there is none.
+    #[must_use]
+    pub fn group(&self, region: &str, name: &str) -> Option<Option<&TargetGroup>> {
+        match self.groups.get(name) {
+            Some(cell) => cell.known().map(Option::as_ref),
+            None => self.group_lists.get(region)?.known().map(|()| None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_overlaps_a_write_does_not_count() {
+        let mut observed = Observed::default();
+        let scope = Scope::Zones;
+        let epoch = observed.read_sent(&scope);
+        observed.write_sent(&scope);
+        assert!(!observed.accept(&scope, epoch, Mono(1)));
+        observed.write_ended(&scope, None);
+        assert!(!observed.accept(&scope, epoch, Mono(2)));
+        let epoch = observed.read_sent(&scope);
+        assert!(observed.accept(&scope, epoch, Mono(3)));
+    }
+
+    #[test]
+    fn an_unknown_outcome_hides_the_value_until_a_later_read() {
+        let mut observed = Observed::default();
+        observed.zones.set(Mono(0), Vec::new());
+        observed.write_sent(&Scope::Zones);
+        observed.write_ended(&Scope::Zones, Some(Mono(50)));
+        assert!(observed.zones.known().is_none());
+        assert_eq!(observed.readable_from(&Scope::Zones), Some(Mono(50)));
+        let epoch = observed.read_sent(&Scope::Zones);
+        assert!(observed.accept(&Scope::Zones, epoch, Mono(60)));
+        assert!(observed.zones.known().is_some());
+    }
+}

@@ -1,0 +1,162 @@
+//! The edge of a namespace: its children, its pods' tables, their readiness gate.
+
+use std::collections::BTreeSet;
+
+use gatehouse_crds::keys;
+
+use crate::aws::{Target, TargetState};
+use crate::world::{ChildKey, ChildKind};
+
+use super::{Draft, KubeWrite, Lane, Order, Probe, View};
+
+/// A pod that has not reported the right table is asked this often, and touched again after as many milliseconds times ten.
+const ASK: u64 = 200;
+
+pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
+    children(draft, namespace);
+    pods(draft, namespace);
+}
+
+fn children(draft: &mut Draft<'_>, namespace: &str) {
+    let view = draft.view;
+    let empty = std::collections::BTreeMap::new();
+    let wanted = view.desired.get(namespace).map_or(&empty, |d| &d.children);
+    let terminating = view.world.namespaces.get(namespace).is_none_or(|n| n.meta.deleting);
+    for (key, fragment) in wanted {
+        if terminating {
+            break;
+        }
+        let have = view.world.children.get(key);
+        if let Some(have) = have
+            && !have.managed
+        {
+            draft.hold(format!(
+                "{} {} exists in {namespace} and is not ours; rename or remove it",
+                key.kind.api().1,
+                key.name
+            ));
+            continue;
+        }
+        let right = have.is_some_and(|h| {
+            h.fragment.as_ref() == Some(&fragment.hash) && (fragment.content.is_none() || h.content == fragment.content)
+        });
+        if !right {
+            let write = KubeWrite::ApplyChild {
+                key: key.clone(),
+                fragment: fragment.json.clone(),
+                uid: have.map(|h| h.meta.uid.clone()),
+            };
+            draft.kube(object(key), write);
+        }
+    }
+    // The edge stays while a rule may send it requests.
+    let busy = wanted.is_empty()
+        && super::rules::shards_of(&view, namespace)
+            .iter()
+            .any(|shard| super::rules::rules_of(&view, shard, namespace).is_none_or(|r| !r.is_empty()));
+    let of_namespace = |kind| {
+        let start = ChildKey { kind, namespace: namespace.to_owned(), name: String::new() };
+        view.world.children.range(start..).take_while(move |(k, _)| k.kind == kind && k.namespace == namespace)
+    };
+    for kind in [
+        ChildKind::Deployment,
+        ChildKind::PodDisruptionBudget,
+        ChildKind::Service,
+        ChildKind::ConfigMap,
+        ChildKind::ServiceAccount,
+        ChildKind::NetworkPolicy,
+    ] {
+        for (key, facts) in of_namespace(kind) {
+            if facts.managed && !wanted.contains_key(key) && !facts.meta.deleting && !busy {
+                draft.kube(object(key), KubeWrite::DeleteChild { key: key.clone(), uid: facts.meta.uid.clone() });
+            }
+        }
+    }
+}
+
+fn object(key: &ChildKey) -> String {
+    format!("{} {}/{}", key.kind.api().1, key.namespace, key.name)
+}
+
+fn pods(draft: &mut Draft<'_>, namespace: &str) {
+    let view = draft.view;
+    let Some(desired) = view.desired.get(namespace) else { return };
+    let Some(hash) = &desired.table_hash else { return };
+    let config =
+        ChildKey { kind: ChildKind::ConfigMap, namespace: namespace.to_owned(), name: keys::EDGE_NAME.to_owned() };
+    let written = view.world.children.get(&config).is_some_and(|c| c.content.as_ref() == Some(hash));
+    for (key, pod) in view.world.edge_pods(namespace) {
+        if pod.meta.deleting {
+            continue;
+        }
+        let uid = pod.meta.uid.clone();
+        let reported = view.memory.pod_tables.get(&uid);
+        let serves = reported.is_some_and(|(table, _)| table.as_ref() == Some(hash));
+        if written && !serves {
+            if pod.table.as_ref() != Some(hash) {
+                // Changing the annotation makes the kubelet refresh the volume at once instead of within a minute.
+                draft.kube(
+                    format!("pod {key}"),
+                    KubeWrite::PodTable { pod: key.clone(), uid: uid.clone(), table: hash.clone() },
+                );
+            }
+            if let Some(ip) = pod.ip {
+                let due = reported.map_or(view.now.mono, |(_, at)| at.plus(ASK));
+                if due <= view.now.mono {
+                    draft.step(
+                        format!("table of pod {key}"),
+                        Lane::Probe(uid.clone()),
+                        Vec::new(),
+                        Order::Probe(Probe::Edge { uid: uid.clone(), ip }),
+                    );
+                } else {
+                    draft.wake(due);
+                }
+            }
+        }
+        let healthy = healthy_everywhere(&view, namespace, pod.ip);
+        // Once true it stays: AWS stops sending to an unhealthy target itself, and a flapping gate would stop rollouts.
+        if healthy && pod.target_healthy != Some(true) {
+            draft.kube(format!("pod {key}"), KubeWrite::PodHealthy { pod: key.clone(), uid, healthy: true });
+        }
+    }
+}
+
+/// Whether the pod is healthy in every group that a live rule uses. A group without a rule never gets healthy targets.
+fn healthy_everywhere(view: &View<'_>, namespace: &str, ip: Option<std::net::IpAddr>) -> bool {
+    let Some(ip) = ip else { return false };
+    let Some(desired) = view.desired.get(namespace) else { return false };
+    let mut used = BTreeSet::new();
+    for shard in desired.shards.keys() {
+        if super::rules::rules_of(view, shard, namespace).is_some_and(|r| !r.is_empty()) {
+            used.insert(shard.clone());
+        }
+    }
+    !used.is_empty()
+        && used.iter().all(|shard| {
+            let name = view.settings.cluster_id.target_group_name(shard, namespace);
+            let Some(lb) = view.world.load_balancers.get(&shard.load_balancer) else { return false };
+            let target = Target { ip, port: u16::try_from(lb.spec.edge.port).unwrap_or(8080) };
+            view.observed
+                .targets
+                .get(&name)
+                .and_then(|c| c.known())
+                .is_some_and(|t| t.get(&target) == Some(&TargetState::Healthy))
+        })
+}
+
+/// Whether every running edge pod of the namespace serves the current table, and there is one.
+pub(super) fn table_served(view: &View<'_>, namespace: &str) -> bool {
+    let Some(hash) = view.desired.get(namespace).and_then(|d| d.table_hash.as_ref()) else { return false };
+    let mut some = false;
+    for (_, pod) in view.world.edge_pods(namespace) {
+        if pod.meta.deleting || !pod.containers_ready {
+            continue;
+        }
+        some = true;
+        if view.memory.pod_tables.get(&pod.meta.uid).and_then(|(table, _)| table.as_ref()) != Some(hash) {
+            return false;
+        }
+    }
+    some
+}

@@ -1,0 +1,459 @@
+//! The plan: what separates observed from desired.
+//!
+//! It is made in parts (one per namespace, shard, Region, load balancer), each a pure function of the [`View`]. A part
+//! holds the steps that can run now, what is waited for, and what is held back and why. The plan is recomputed, never
+//! remembered: nothing here depends on earlier plans, so the full recomputation is the oracle of the incremental one.
+
+mod claims;
+mod dns;
+mod edge;
+mod record;
+mod region;
+mod rules;
+mod shard;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatehouse_crds::{ExposedAppStatus, HostClaimSpec, HostClaimStatus, SharedLoadBalancerStatus};
+use gatehouse_route::Host;
+use serde::{Deserialize, Serialize};
+
+use crate::aws::{AwsCall, Family, Refusal};
+use crate::desired::NamespaceDesired;
+use crate::identity::{AppKey, ShardKey};
+use crate::observed::{Observed, Scope};
+use crate::review::{AppReview, Rulebook};
+use crate::settings::Settings;
+use crate::time::{Mono, Now};
+use crate::world::{ChildKey, World};
+
+pub use dns::{certificate_for, zones_for};
+pub use status::{condition, summary};
+
+/// A part of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PartKey {
+    /// Account-wide facts of a Region.
+    Region(String),
+    /// Hosted zones.
+    Zones,
+    /// One ALB.
+    Shard(ShardKey),
+    /// One namespace: claims, edge, target groups, rules, records, statuses.
+    Namespace(String),
+    /// A SharedLoadBalancer's finalizer and status.
+    LoadBalancer(String),
+}
+
+impl PartKey {
+    /// The tenant in whose name it works, for fairness.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        match self {
+            PartKey::Namespace(name) => name,
+            _ => "",
+        }
+    }
+}
+
+/// What one part should do now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// Steps whose preconditions hold.
+    pub steps: Vec<Step>,
+    /// What is waited for.
+    pub waiting: Vec<String>,
+    /// What is held back, with the reason and the cure.
+    pub held: Vec<String>,
+    /// When to look again although nothing happens.
+    pub wake: Option<Mono>,
+}
+
+/// One call, write or question, ready to go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// Identity for back-off.
+    pub key: StepKey,
+    /// One in-flight step per lane.
+    pub lane: Lane,
+    /// What it reads or writes in AWS.
+    pub scopes: Vec<Scope>,
+    /// What to do.
+    pub order: Order,
+}
+
+/// Identity of a step.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepKey {
+    /// Its part.
+    pub part: PartKey,
+    /// What it is about.
+    pub what: String,
+}
+
+/// One in-flight slot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// An AWS object.
+    Scope(Scope),
+    /// A hosted zone: Route 53 takes one change at a time.
+    Zone(String),
+    /// A Kubernetes object.
+    Object(String),
+    /// A probed address.
+    Probe(String),
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Order {
+    /// In a Region of AWS.
+    Aws {
+        /// The Region; empty for global services.
+        region: String,
+        /// The call.
+        call: AwsCall,
+    },
+    /// In Kubernetes.
+    Kube(KubeWrite),
+    /// To an edge or a shard.
+    Probe(Probe),
+}
+
+impl Order {
+    /// The token bucket it draws from.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        match self {
+            Order::Aws { call, .. } => call.family(),
+            Order::Kube(write) if write.is_status() => Family::KubeStatus,
+            Order::Kube(_) => Family::Kube,
+            Order::Probe(_) => Family::Probe,
+        }
+    }
+}
+
+/// A write to Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KubeWrite {
+    /// Server-side apply of a child.
+    ApplyChild {
+        /// Which.
+        key: ChildKey,
+        /// The fragment as JSON.
+        fragment: String,
+        /// UID it must have, if it exists: never adopt a stranger that appeared meanwhile.
+        uid: Option<String>,
+    },
+    /// Deletion of a child.
+    DeleteChild {
+        /// Which.
+        key: ChildKey,
+        /// Precondition.
+        uid: String,
+    },
+    /// Creation of a claim.
+    CreateClaim {
+        /// Object name.
+        name: String,
+        /// Spec.
+        spec: ClaimSpec,
+    },
+    /// Status of a claim, whole, guarded by its version.
+    ClaimStatus {
+        /// Object name.
+        name: String,
+        /// Precondition.
+        resource_version: u64,
+        /// The whole status as JSON.
+        status: String,
+    },
+    /// Deletion of a claim, guarded by UID and version.
+    DeleteClaim {
+        /// Object name.
+        name: String,
+        /// Precondition.
+        uid: String,
+        /// Precondition.
+        resource_version: u64,
+    },
+    /// Finalizers of an app, whole, guarded by its version.
+    AppFinalizers {
+        /// Which.
+        app: AppKey,
+        /// Precondition.
+        resource_version: u64,
+        /// All finalizers.
+        finalizers: Vec<String>,
+    },
+    /// Finalizers of a SharedLoadBalancer.
+    LoadBalancerFinalizers {
+        /// Which.
+        name: String,
+        /// Precondition.
+        resource_version: u64,
+        /// All finalizers.
+        finalizers: Vec<String>,
+    },
+    /// Status of an app.
+    AppStatus {
+        /// Which.
+        app: AppKey,
+        /// UID, for the event.
+        uid: String,
+        /// The whole status as JSON.
+        status: String,
+        /// Event to record beside it: type, reason, message.
+        event: Option<(String, String, String)>,
+    },
+    /// Status of a SharedLoadBalancer.
+    LoadBalancerStatus {
+        /// Which.
+        name: String,
+        /// The whole status as JSON.
+        status: String,
+    },
+    /// The table annotation of an edge pod.
+    PodTable {
+        /// Which.
+        pod: AppKey,
+        /// Precondition.
+        uid: String,
+        /// Hash.
+        table: String,
+    },
+    /// Our readiness gate's condition of an edge pod.
+    PodHealthy {
+        /// Which.
+        pod: AppKey,
+        /// Precondition.
+        uid: String,
+        /// Value.
+        healthy: bool,
+    },
+}
+
+/// Spec of a claim, orderable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ClaimSpec {
+    /// The host.
+    pub host: String,
+    /// The namespace.
+    pub namespace: String,
+    /// Its UID.
+    pub namespace_uid: String,
+}
+
+impl From<ClaimSpec> for HostClaimSpec {
+    fn from(s: ClaimSpec) -> Self {
+        HostClaimSpec { host: s.host, namespace: s.namespace, namespace_uid: s.namespace_uid }
+    }
+}
+
+impl KubeWrite {
+    fn is_status(&self) -> bool {
+        matches!(self, KubeWrite::AppStatus { .. } | KubeWrite::LoadBalancerStatus { .. })
+    }
+}
+
+/// A question to the data path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Probe {
+    /// Which table does this edge pod serve?
+    Edge {
+        /// UID of the pod.
+        uid: String,
+        /// Its address.
+        ip: std::net::IpAddr,
+    },
+    /// Which table answers for this host through this ALB?
+    Shard {
+        /// The shard.
+        shard: ShardKey,
+        /// DNS name of the ALB.
+        address: String,
+        /// The host.
+        host: Host,
+    },
+}
+
+/// The review of a namespace's apps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NamespaceReview {
+    /// What the policies say.
+    pub rulebook: Rulebook,
+    /// By app.
+    pub apps: BTreeMap<String, AppReview>,
+}
+
+/// What only this process knows; lost with it, and then the wait starts anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Memory {
+    /// When leadership began.
+    pub started: Mono,
+    /// Since when an admitted app has been missing from the cluster, by claim and app.
+    pub missing_since: BTreeMap<(String, String), Mono>,
+    /// Table hash each edge pod last reported, by UID, and when it was asked.
+    pub pod_tables: BTreeMap<String, (Option<String>, Mono)>,
+    /// When a pod was last asked to refresh its volume, by UID.
+    pub touched: BTreeMap<String, Mono>,
+    /// When a shard was last probed for a host.
+    pub probed: BTreeMap<(ShardKey, Host), Mono>,
+    /// The last refusal of each step that has not succeeded since.
+    pub refusals: BTreeMap<StepKey, Refusal>,
+}
+
+/// Everything a plan may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Now.
+    pub now: Now,
+    /// Installation.
+    pub settings: &'a Settings,
+    /// Kubernetes.
+    pub world: &'a World,
+    /// AWS.
+    pub observed: &'a Observed,
+    /// Reviews by namespace.
+    pub reviews: &'a BTreeMap<String, NamespaceReview>,
+    /// Desired by namespace.
+    pub desired: &'a BTreeMap<String, NamespaceDesired>,
+    /// Claims by namespace: object names.
+    pub claims: &'a BTreeMap<String, BTreeSet<String>>,
+    /// Number of hosts and namespaces placed on each shard.
+    pub load: &'a BTreeMap<ShardKey, ShardLoad>,
+    /// This process.
+    pub memory: &'a Memory,
+}
+
+/// What is placed on a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ShardLoad {
+    /// Hosts by namespace.
+    pub hosts: BTreeMap<String, u32>,
+}
+
+impl ShardLoad {
+    /// Rules it needs at most: one per host.
+    #[must_use]
+    pub fn rules(&self) -> u32 {
+        self.hosts.values().sum()
+    }
+}
+
+/// Makes one part.
+#[must_use]
+pub fn plan(view: &View<'_>, key: &PartKey) -> Part {
+    let mut draft = Draft { view: *view, key: key.clone(), part: Part::default() };
+    match key {
+        PartKey::Region(region) => region::plan(&mut draft, region),
+        PartKey::Zones => region::plan_zones(&mut draft),
+        PartKey::Shard(shard) => shard::plan(&mut draft, shard),
+        PartKey::Namespace(namespace) => {
+            claims::plan(&mut draft, namespace);
+            edge::plan(&mut draft, namespace);
+            rules::plan(&mut draft, namespace);
+            record::plan(&mut draft, namespace);
+            status::plan_namespace(&mut draft, namespace);
+        }
+        PartKey::LoadBalancer(name) => status::plan_load_balancer(&mut draft, name),
+    }
+    draft.part
+}
+
+/// A part under construction.
+pub(crate) struct Draft<'a> {
+    pub(crate) view: View<'a>,
+    key: PartKey,
+    pub(crate) part: Part,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn now(&self) -> Mono {
+        self.view.now.mono
+    }
+
+    /// Adds a step.
+    pub(crate) fn step(&mut self, what: impl Into<String>, lane: Lane, scopes: Vec<Scope>, order: Order) {
+        let key = StepKey { part: self.key.clone(), what: what.into() };
+        self.part.steps.push(Step { key, lane, scopes, order });
+    }
+
+    /// Adds a call on one scope.
+    pub(crate) fn call(&mut self, what: impl Into<String>, region: &str, scope: Scope, call: AwsCall) {
+        if call.is_destructive() {
+            // Calls of a former leader may still take effect; what they touch must not be judged before.
+            let from = self.view.memory.started.plus(self.view.settings.call_deadline);
+            if self.now() < from {
+                self.wake(from);
+                self.wait("a former leader's calls to end");
+                return;
+            }
+        }
+        self.step(what, Lane::Scope(scope.clone()), vec![scope], Order::Aws { region: region.to_owned(), call });
+    }
+
+    /// Adds a write to Kubernetes.
+    pub(crate) fn kube(&mut self, object: impl Into<String>, write: KubeWrite) {
+        let object = object.into();
+        self.step(object.clone(), Lane::Object(object), Vec::new(), Order::Kube(write));
+    }
+
+    /// Looks again at this time.
+    pub(crate) fn wake(&mut self, at: Mono) {
+        self.part.wake = Some(self.part.wake.map_or(at, |w| w.min(at)));
+    }
+
+    /// Says what is waited for.
+    pub(crate) fn wait(&mut self, what: impl Into<String>) {
+        self.part.waiting.push(what.into());
+    }
+
+    /// Says what is held back, and why.
+    pub(crate) fn hold(&mut self, what: impl Into<String>) {
+        self.part.held.push(what.into());
+    }
+
+    /// Makes sure that a scope is known; reads it when it is not, or when it is older than `max_age`.
+    /// True if decisions may be made on it now.
+    pub(crate) fn need(&mut self, scope: Scope, region: &str, call: AwsCall, max_age: u64) -> bool {
+        let unknown = self.view.observed.unknown(&scope);
+        let due = self.view.observed.read_at(&scope).plus(max_age);
+        if !unknown && self.now() < due {
+            self.wake(due);
+            return true;
+        }
+        match self.view.observed.readable_from(&scope) {
+            None => {}
+            Some(from) if from > self.now() => self.wake(from),
+            Some(_) => {
+                let lane = match &scope {
+                    Scope::Records(zone, _) | Scope::Zone(zone) => Lane::Zone(zone.clone()),
+                    other => Lane::Scope(other.clone()),
+                };
+                self.step(
+                    format!("read {scope:?}"),
+                    lane,
+                    vec![scope.clone()],
+                    Order::Aws { region: region.to_owned(), call },
+                );
+            }
+        }
+        if unknown {
+            self.wait(format!("{scope:?} to be read"));
+        }
+        !unknown
+    }
+}
+
+/// JSON of a status; statuses have only string keys and plain values.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("statuses are plain values")
+}
+
+/// Statuses that plans compare and write.
+pub(crate) trait Status: Serialize {}
+impl Status for ExposedAppStatus {}
+impl Status for SharedLoadBalancerStatus {}
+impl Status for HostClaimStatus {}

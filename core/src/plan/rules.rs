@@ -1,0 +1,359 @@
+//! What one namespace has on its shards: target group, rules, targets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatehouse_crds::keys;
+use gatehouse_route::{Host, short_hash};
+
+use crate::aws::{AwsCall, ListenerKind, ListenerRule, Target, TargetGroup, TargetState};
+use crate::identity::ShardKey;
+use crate::observed::Scope;
+use crate::world::LoadBalancerFacts;
+
+use super::{Draft, Probe, View};
+
+/// Condition values per rule that AWS takes at most.
+const HOSTS_PER_RULE: usize = 5;
+
+/// Exact hosts sit below wildcards, so that a host of another namespace under a wildcard keeps its own edge.
+const EXACT_BAND: (u32, u32) = (10_000, 39_999);
+const WILDCARD_BAND: (u32, u32) = (40_000, 49_899);
+
+/// Attributes of our target groups.
+pub(super) fn group_attributes() -> BTreeMap<String, String> {
+    [
+        // Shorter than the edge's drain, so that nothing is sent to an edge that has gone.
+        ("deregistration_delay.timeout_seconds", "25"),
+        ("load_balancing.cross_zone.enabled", "true"),
+        // One tenant without healthy edges must not take a zone of the shared ALB out of DNS for everybody.
+        ("target_group_health.dns_failover.minimum_healthy_targets.count", "off"),
+        ("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off"),
+    ]
+    .into_iter()
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .collect()
+}
+
+/// Shards on which the namespace has, or should have, anything.
+pub(super) fn shards_of(view: &View<'_>, namespace: &str) -> BTreeSet<ShardKey> {
+    let mut out: BTreeSet<ShardKey> =
+        view.desired.get(namespace).map(|d| d.shards.keys().cloned().collect()).unwrap_or_default();
+    for (shard, observed) in &view.observed.shards {
+        if out.contains(shard) {
+            continue;
+        }
+        let Some(lb) = view.world.load_balancers.get(&shard.load_balancer) else { continue };
+        let rules = observed
+            .rules
+            .last()
+            .is_some_and(|rules| rules.values().any(|r| r.namespace.as_deref() == Some(namespace)));
+        let name = view.settings.cluster_id.target_group_name(shard, namespace);
+        let group = match view.observed.groups.get(&name) {
+            Some(cell) => cell.known().is_none_or(Option::is_some),
+            None => false,
+        };
+        if rules || group || view.observed.group(&lb.spec.region, &name).flatten().is_some() {
+            out.insert(shard.clone());
+        }
+    }
+    out
+}
+
+pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
+    let view = draft.view;
+    for shard in shards_of(&view, namespace) {
+        let Some(lb) = view.world.load_balancers.get(&shard.load_balancer) else { continue };
+        let empty = BTreeSet::new();
+        let hosts = view.desired.get(namespace).and_then(|d| d.shards.get(&shard)).unwrap_or(&empty);
+        on_shard(draft, namespace, &shard, lb, hosts);
+    }
+}
+
+fn on_shard(draft: &mut Draft<'_>, namespace: &str, shard: &ShardKey, lb: &LoadBalancerFacts, hosts: &BTreeSet<Host>) {
+    let view = draft.view;
+    let region = &lb.spec.region;
+    let name = view.settings.cluster_id.target_group_name(shard, namespace);
+    let scope = Scope::Group(name.clone());
+    let read = AwsCall::ReadTargetGroup { name: name.clone() };
+    // The list of a Region answers for every name; only after a doubt is a single one asked for.
+    let listed = view.observed.group_lists.get(region).is_some_and(|c| c.known().is_some());
+    if !listed {
+        draft.wait(format!("target groups of {region} to be listed"));
+        return;
+    }
+    if view.observed.groups.contains_key(&name) && !draft.need(scope.clone(), region, read, u64::MAX) {
+        return;
+    }
+    let group = view.observed.group(region, &name).flatten();
+    if let Some(group) = group
+        && group.tags.get(keys::TAG_CLUSTER) != Some(&view.settings.cluster_id.0)
+    {
+        draft.hold(format!("target group {name} exists without our tag {}; remove or rename it", keys::TAG_CLUSTER));
+        return;
+    }
+    match (group, hosts.is_empty()) {
+        (None, false) => {
+            if view.observed.shards.get(shard).and_then(|s| s.load_balancer.known()).and_then(Option::as_ref).is_none()
+            {
+                draft.wait(format!("load balancer {shard}"));
+                return;
+            }
+            let call = AwsCall::CreateTargetGroup {
+                name,
+                vpc: lb.spec.vpc_id.clone(),
+                port: u16::try_from(lb.spec.edge.port).unwrap_or(8080),
+                health_port: keys::ADMIN_PORT,
+                tags: view.settings.cluster_id.namespace_tags(shard, namespace),
+            };
+            draft.call(format!("create target group on {shard}"), region, scope, call);
+        }
+        (Some(group), false) => {
+            if group.attributes.is_none() {
+                let read = AwsCall::ReadTargetGroup { name: name.clone() };
+                draft.call(format!("read target group on {shard}"), region, scope.clone(), read);
+            } else if group_attributes()
+                .iter()
+                .any(|(k, v)| group.attributes.as_ref().and_then(|a| a.get(k)) != Some(v))
+            {
+                let call = AwsCall::ModifyTargetGroupAttributes {
+                    target_group: group.arn.clone(),
+                    attributes: group_attributes(),
+                };
+                draft.call(format!("set target group attributes on {shard}"), region, scope.clone(), call);
+            }
+            rules(draft, namespace, shard, region, Some(group), hosts);
+            targets(draft, namespace, shard, lb, &name, group);
+        }
+        (group, true) => {
+            if rules(draft, namespace, shard, region, group, hosts)
+                && let Some(group) = group
+            {
+                draft.call(
+                    format!("delete target group on {shard}"),
+                    region,
+                    scope,
+                    AwsCall::DeleteTargetGroup { target_group: group.arn.clone() },
+                );
+            }
+        }
+    }
+}
+
+/// Our rules of the namespace on a shard.
+pub(super) fn rules_of<'a>(
+    view: &View<'a>,
+    shard: &ShardKey,
+    namespace: &str,
+) -> Option<Vec<(&'a String, &'a ListenerRule)>> {
+    let rules = view.observed.shards.get(shard)?.rules.known()?;
+    let ours = rules.iter().filter(|(_, r)| {
+        r.cluster.as_ref() == Some(&view.settings.cluster_id.0) && r.namespace.as_deref() == Some(namespace)
+    });
+    Some(ours.collect())
+}
+
+/// One step towards the right rules; true when the namespace has exactly those.
+fn rules(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    shard: &ShardKey,
+    region: &str,
+    group: Option<&TargetGroup>,
+    hosts: &BTreeSet<Host>,
+) -> bool {
+    let view = draft.view;
+    let listener =
+        view.observed.shards.get(shard).and_then(|s| s.listeners.known()).and_then(|l| l.get(&ListenerKind::Https));
+    let Some(ours) = rules_of(&view, shard, namespace) else {
+        draft.wait(format!("rules of {shard} to be read"));
+        // Without an HTTPS listener there can be no rule: an ALB that is not there holds nothing back.
+        let known_absent = view.observed.shards.get(shard).is_some_and(|s| {
+            s.load_balancer.known().is_some_and(Option::is_none)
+                || s.listeners.known().is_some_and(|l| !l.contains_key(&ListenerKind::Https))
+        });
+        return hosts.is_empty() && known_absent;
+    };
+    let scope = Scope::Rules(shard.clone());
+    let arn = group.map(|g| &g.arn);
+    // Rules for hosts that should not be there; the record goes first, so nobody is sent to a rule that is gone.
+    for (rule_arn, rule) in &ours {
+        let keep: BTreeSet<Host> =
+            rule.hosts.iter().filter(|h| hosts.contains(*h) && rule.target_group.as_ref() == arn).cloned().collect();
+        if keep.len() == rule.hosts.len() && !rule.hosts.is_empty() {
+            continue;
+        }
+        let leaving = rule.hosts.iter().filter(|h| !keep.contains(*h));
+        if !leaving.clone().all(|h| super::record::gone(&view, h, &shard.load_balancer)) {
+            draft.wait(format!("records of {namespace} to be deleted before their rule"));
+            continue;
+        }
+        let call = if keep.is_empty() {
+            AwsCall::DeleteRule { rule: (*rule_arn).clone() }
+        } else {
+            AwsCall::ModifyRule { rule: (*rule_arn).clone(), hosts: keep }
+        };
+        draft.call(format!("remove rule on {shard}"), region, scope, call);
+        return false;
+    }
+    let present: BTreeSet<&Host> = ours.iter().flat_map(|(_, r)| &r.hosts).collect();
+    let missing: Vec<&Host> = hosts.iter().filter(|h| !present.contains(h)).collect();
+    let Some(first) = missing.first() else { return ours.is_empty() || !hosts.is_empty() };
+    let (Some(listener), Some(group)) = (listener, group) else {
+        draft.wait(format!("HTTPS listener of {shard}"));
+        return false;
+    };
+    let limit = view.observed.limits.get(region).and_then(|c| c.known()).map_or(100, |l| l.rules);
+    let used = view
+        .observed
+        .shards
+        .get(shard)
+        .and_then(|s| s.rules.known())
+        .map_or(0, |r| u32::try_from(r.len()).unwrap_or(u32::MAX));
+    if used >= limit {
+        draft.hold(format!("rule for {first} is not created: {shard} has {used} of {limit} rules; raise the AWS quota or spec.limits.shards"));
+        return false;
+    }
+    // Hosts of one app share a rule; a wildcard is another kind of condition value and gets its own.
+    let app = |h: &Host| view.desired.get(namespace).and_then(|d| d.hosts.get(h)).and_then(|h| h.apps.first().cloned());
+    let packed: BTreeSet<Host> = missing
+        .iter()
+        .filter(|h| h.is_wildcard() == first.is_wildcard() && app(h) == app(first))
+        .take(HOSTS_PER_RULE)
+        .map(|h| (*h).clone())
+        .collect();
+    let Some(priority) = free_priority(&view, shard, namespace, &packed) else {
+        draft.hold(format!("no free priority on {shard}"));
+        return false;
+    };
+    let call = AwsCall::CreateRule {
+        listener: listener.arn.clone(),
+        priority,
+        hosts: packed,
+        target_group: group.arn.clone(),
+        tags: view.settings.cluster_id.namespace_tags(shard, namespace),
+    };
+    draft.call(format!("create rule on {shard}"), region, scope, call);
+    false
+}
+
+/// A priority that depends only on what the rule is for: after an unknown outcome the same rule would meet itself.
+fn free_priority(view: &View<'_>, shard: &ShardKey, namespace: &str, hosts: &BTreeSet<Host>) -> Option<u32> {
+    let first = hosts.first()?;
+    let (low, high) = if first.is_wildcard() { WILDCARD_BAND } else { EXACT_BAND };
+    let span = high - low + 1;
+    let seed = u32::from_str_radix(&short_hash(format!("{namespace}\n{first}").as_bytes(), 4), 16).ok()? % span;
+    let taken: BTreeSet<u32> = view.observed.shards.get(shard)?.rules.known()?.values().map(|r| r.priority).collect();
+    (0..span).map(|i| low + (seed + i) % span).find(|p| !taken.contains(p))
+}
+
+/// Registers edge pods and follows their health.
+fn targets(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    shard: &ShardKey,
+    lb: &LoadBalancerFacts,
+    name: &str,
+    group: &TargetGroup,
+) {
+    let view = draft.view;
+    let region = &lb.spec.region;
+    let scope = Scope::Targets(name.to_owned());
+    let known = view.observed.targets.get(name).and_then(|c| c.known());
+    let moving = known.is_some_and(|t| {
+        t.values().any(|s| {
+            matches!(s, TargetState::Initial | TargetState::Draining | TargetState::Unhealthy | TargetState::Unused)
+        }) || t.is_empty()
+    });
+    let age = if moving { view.settings.poll } else { view.settings.audit_seldom };
+    let read = AwsCall::ReadTargetHealth { target_group: group.arn.clone() };
+    let port = u16::try_from(lb.spec.edge.port).unwrap_or(8080);
+    let pods = view.world.edge_pods(namespace);
+    // ContainersReady, not Ready: our readiness gate keeps Ready false until the target is healthy.
+    let wanted: BTreeSet<Target> = pods
+        .iter()
+        .filter(|(_, pod)| pod.containers_ready && !pod.meta.deleting)
+        .filter_map(|(_, pod)| Some(Target { ip: pod.ip?, port }))
+        .collect();
+    // With nothing registered and nothing to register there is no health to follow.
+    if known.is_some_and(BTreeMap::is_empty) && wanted.is_empty() {
+        draft.wait(format!("an edge pod of {namespace} with ready containers"));
+        return;
+    }
+    if !draft.need(scope.clone(), region, read, age) {
+        return;
+    }
+    let Some(known) = known else { return };
+    let registered: BTreeSet<Target> =
+        known.iter().filter(|(_, s)| **s != TargetState::Draining).map(|(t, _)| *t).collect();
+    let missing: BTreeSet<Target> = wanted.difference(&registered).copied().collect();
+    if !missing.is_empty() {
+        draft.part.steps.retain(|s| s.scopes.first() != Some(&scope));
+        draft.call(
+            format!("register targets on {shard}"),
+            region,
+            scope,
+            AwsCall::RegisterTargets { target_group: group.arn.clone(), targets: missing },
+        );
+        return;
+    }
+    let extra: BTreeSet<Target> = registered.difference(&wanted).copied().collect();
+    // An empty set of pods after a start is more likely a hole in our view than an edge without pods.
+    if !extra.is_empty() && !pods.is_empty() {
+        draft.part.steps.retain(|s| s.scopes.first() != Some(&scope));
+        draft.call(
+            format!("deregister targets on {shard}"),
+            region,
+            scope,
+            AwsCall::DeregisterTargets { target_group: group.arn.clone(), targets: extra },
+        );
+    }
+}
+
+/// Whether the data plane serves the rule for a host: seen by a probe, or old enough.
+pub(super) fn rule_live(view: &View<'_>, shard: &ShardKey, namespace: &str, host: &Host) -> Option<String> {
+    let observed = view.observed.shards.get(shard)?;
+    let (arn, _) = rules_of(view, shard, namespace)?.into_iter().find(|(_, r)| r.hosts.contains(host))?;
+    let settled = observed.rule_changed.get(arn).is_none_or(|at| view.now.mono.since(*at) >= view.settings.rule_settle);
+    (settled || observed.seen.contains_key(host)).then(|| arn.clone())
+}
+
+/// Whether at least one target of the namespace is healthy on the shard.
+pub(super) fn healthy(view: &View<'_>, shard: &ShardKey, namespace: &str) -> bool {
+    let name = view.settings.cluster_id.target_group_name(shard, namespace);
+    view.observed
+        .targets
+        .get(&name)
+        .and_then(|c| c.known())
+        .is_some_and(|t| t.values().any(|s| *s == TargetState::Healthy))
+}
+
+/// Asks through the shard whether the rule is in the data plane, until it is.
+pub(super) fn probe(draft: &mut Draft<'_>, shard: &ShardKey, namespace: &str, host: &Host) {
+    let view = draft.view;
+    let Some(observed) = view.observed.shards.get(shard) else { return };
+    let Some(arn) = rules_of(&view, shard, namespace)
+        .and_then(|r| r.into_iter().find(|(_, r)| r.hosts.contains(host)).map(|(a, _)| a.clone()))
+    else {
+        return;
+    };
+    if let Some(at) = observed.rule_changed.get(&arn) {
+        draft.wake(at.plus(view.settings.rule_settle));
+    }
+    let Some(alb) = observed.load_balancer.known().and_then(Option::as_ref).filter(|alb| alb.active) else { return };
+    if !healthy(&view, shard, namespace) {
+        return;
+    }
+    let next =
+        view.memory.probed.get(&(shard.clone(), host.clone())).map_or(view.now.mono, |at| at.plus(view.settings.poll));
+    if next > view.now.mono {
+        draft.wake(next);
+        return;
+    }
+    let probe = Probe::Shard { shard: shard.clone(), address: alb.dns_name.clone(), host: host.clone() };
+    draft.step(
+        format!("probe {host} through {shard}"),
+        super::Lane::Probe(format!("{shard} {host}")),
+        Vec::new(),
+        super::Order::Probe(probe),
+    );
+}

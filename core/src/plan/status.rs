@@ -1,0 +1,581 @@
+//! What we tell: conditions of apps and load balancers, finalizers. Written only on change.
+
+use gatehouse_crds::{
+    Condition, ConditionStatus, ExposedAppStatus, HostStatus, NetworkPolicyMode, ShardStatus, SharedLoadBalancerStatus,
+    keys,
+};
+use gatehouse_route::Host;
+
+use crate::identity::{AppKey, ShardKey, claim_name};
+use crate::review::{AppReview, Class, Finding, Rule};
+use crate::time::Wall;
+use crate::world::{AppFacts, ChildKind, World};
+
+use super::{Draft, KubeWrite, PartKey, View, to_json};
+
+/// One judged condition: type, status, reason, message.
+type Judged = (&'static str, ConditionStatus, String, String);
+
+fn yes(type_: &'static str, reason: &str) -> Judged {
+    (type_, ConditionStatus::True, reason.into(), String::new())
+}
+
+fn no(type_: &'static str, reason: &str, message: impl Into<String>) -> Judged {
+    (type_, ConditionStatus::False, reason.into(), message.into())
+}
+
+/// Writes a condition, keeping the transition time unless the status flips.
+#[must_use]
+pub fn condition(
+    before: &[Condition],
+    judged: (&str, ConditionStatus, String, String),
+    generation: i64,
+    now: Wall,
+) -> Condition {
+    let (type_, status, reason, message) = judged;
+    let since = before.iter().find(|c| c.type_ == type_ && c.status == status).map(|c| c.last_transition_time.clone());
+    Condition {
+        type_: type_.to_owned(),
+        status,
+        reason,
+        message,
+        observed_generation: Some(generation),
+        last_transition_time: since.unwrap_or_else(|| now.rfc3339()),
+    }
+}
+
+/// The summary: the first condition that does not hold speaks for all.
+#[must_use]
+pub fn summary(conditions: &[Condition]) -> (ConditionStatus, String, String) {
+    match conditions.iter().find(|c| c.status != ConditionStatus::True) {
+        None => (ConditionStatus::True, "Ready".into(), String::new()),
+        Some(c) => (ConditionStatus::False, c.reason.clone(), format!("{}: {}", c.type_, c.message)),
+    }
+}
+
+pub(super) fn plan_namespace(draft: &mut Draft<'_>, namespace: &str) {
+    let view = draft.view;
+    for (key, app) in World::within(&view.world.apps, namespace) {
+        finalizer(draft, key, app);
+        if app.meta.deleting {
+            continue;
+        }
+        let Some(review) = view.reviews.get(namespace).and_then(|r| r.apps.get(&key.name)) else { continue };
+        let status = app_status(draft, key, app, review);
+        if status != app.status {
+            let before = ready(&app.status.conditions);
+            let after = ready(&status.conditions);
+            let event = (before.map(|c| (c.status, &c.reason)) != after.map(|c| (c.status, &c.reason))).then(|| {
+                let after = after.cloned().unwrap_or_else(|| status.conditions[0].clone());
+                let kind = if after.status == ConditionStatus::True || after.reason == "Pending" {
+                    "Normal"
+                } else {
+                    "Warning"
+                };
+                (
+                    kind.to_owned(),
+                    after.reason,
+                    if after.message.is_empty() { "published".to_owned() } else { after.message },
+                )
+            });
+            let write =
+                KubeWrite::AppStatus { app: key.clone(), uid: app.meta.uid.clone(), status: to_json(&status), event };
+            draft.kube(format!("status of {key}"), write);
+        }
+    }
+}
+
+fn ready(conditions: &[Condition]) -> Option<&Condition> {
+    conditions.iter().find(|c| c.type_ == "Ready")
+}
+
+/// Hosts that the app has, had or may still have something for.
+fn hosts_of(app: &AppFacts) -> impl Iterator<Item = Host> {
+    app.spec.hosts.iter().chain(app.status.hosts.iter().map(|h| &h.host)).filter_map(|h| Host::parse(h).ok())
+}
+
+/// The finalizer is put on before anything is made for the app, and taken off when its part of AWS is gone.
+fn finalizer(draft: &mut Draft<'_>, key: &AppKey, app: &AppFacts) {
+    let view = draft.view;
+    let claims = |host: &Host| view.world.claims.get(&claim_name(host)).filter(|c| c.spec.namespace == key.namespace);
+    let write = |finalizers: Vec<String>| KubeWrite::AppFinalizers {
+        app: key.clone(),
+        resource_version: app.meta.resource_version,
+        finalizers,
+    };
+    if !app.meta.deleting {
+        let used = hosts_of(app).any(|h| claims(&h).is_some_and(|c| c.status.admitted.contains_key(&key.name)));
+        if used && !app.meta.finalizer {
+            let mut all = app.meta.finalizers.clone();
+            all.push(keys::FINALIZER.to_owned());
+            draft.kube(format!("finalizer of {key}"), write(all));
+        }
+        return;
+    }
+    if !app.meta.finalizer {
+        return;
+    }
+    for host in hosts_of(app) {
+        let Some(claim) = claims(&host) else { continue };
+        if claim.status.admitted.contains_key(&key.name) {
+            draft.wait(format!("{host} to be taken from {key}"));
+            return;
+        }
+        if !claim.status.admitted.is_empty() {
+            continue;
+        }
+        for (lb, placement) in &claim.status.placement {
+            let shard = ShardKey { load_balancer: lb.clone(), index: u32::try_from(placement.shard).unwrap_or(0) };
+            let known_lb = view.world.load_balancers.contains_key(lb);
+            if known_lb
+                && (!super::claims::off_shard(&view, &key.namespace, &host, &shard)
+                    || !super::record::gone(&view, &host, lb))
+            {
+                draft.wait(format!("{host} to leave {shard}"));
+                return;
+            }
+        }
+    }
+    let rest = app.meta.finalizers.iter().filter(|f| *f != keys::FINALIZER).cloned().collect();
+    draft.kube(format!("finalizer of {key}"), write(rest));
+}
+
+fn app_status(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, review: &AppReview) -> ExposedAppStatus {
+    let view = &draft.view;
+    let judged = judge(draft, key, app, review);
+    let generation = app.meta.generation;
+    let before = &app.status.conditions;
+    let mut conditions: Vec<Condition> =
+        judged.into_iter().map(|j| condition(before, j, generation, view.now.wall)).collect();
+    let (status, reason, message) = summary(&conditions);
+    conditions.push(condition(before, ("Ready", status, reason, message), generation, view.now.wall));
+    // A person must act: what we wait for will not come by itself.
+    let stalled = conditions.iter().find(|c| c.status == ConditionStatus::False && is_terminal(&c.reason)).cloned();
+    if let Some(cause) = stalled {
+        conditions.push(condition(
+            before,
+            (keys::STALLED, ConditionStatus::True, cause.reason, cause.message),
+            generation,
+            view.now.wall,
+        ));
+    }
+    ExposedAppStatus { observed_generation: Some(generation), conditions, hosts: host_statuses(view, key, app) }
+}
+
+fn is_terminal(reason: &str) -> bool {
+    matches!(
+        reason,
+        "Invalid"
+            | "HostNotAvailable"
+            | "LoadBalancerNotAllowed"
+            | "CertificateNotGranted"
+            | "LabelMissing"
+            | "TlsModeNotAllowed"
+            | "LimitExceeded"
+            | "OpenCidrNotAllowed"
+            | "BackendNotFound"
+            | "NoCertificate"
+            | "RecordConflict"
+            | "NoHostedZone"
+            | "Denied"
+            | "QuotaExceeded"
+            | "RequestNotSupported"
+    )
+}
+
+fn join(findings: &[&Finding]) -> String {
+    findings.iter().map(|f| format!("{}: {}", f.field, f.message)).collect::<Vec<_>>().join("; ")
+}
+
+fn judge(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, review: &AppReview) -> Vec<Judged> {
+    let view = &draft.view;
+    let desired = view.desired.get(&key.namespace);
+    let hosts: Vec<Host> = app.spec.hosts.iter().filter_map(|h| Host::parse(h).ok()).collect();
+    let mine = |h: &&Host| desired.and_then(|d| d.hosts.get(*h)).is_some_and(|d| d.apps.contains(&key.name));
+    let served: Vec<&Host> = hosts.iter().filter(mine).collect();
+    vec![
+        accepted(view, key, app, review, &served, &hosts),
+        references(desired.and_then(|d| d.notes.get(&key.name)), review),
+        certificate(view, key, app, &served),
+        programmed(draft, key, app, &served),
+        dns(view, key, &served),
+        policies(view, key, app),
+    ]
+}
+
+fn accepted(
+    view: &View<'_>,
+    key: &AppKey,
+    app: &AppFacts,
+    review: &AppReview,
+    served: &[&Host],
+    hosts: &[Host],
+) -> Judged {
+    let refusing: Vec<&Finding> = review.findings.iter().filter(|f| f.refuses()).collect();
+    if let Some(first) = refusing.first() {
+        let still = if served.is_empty() {
+            ""
+        } else if first.rule.class() == Class::Governance {
+            " (served as last admitted)"
+        } else {
+            " (served until the revocation grace ends)"
+        };
+        return no("Accepted", first.rule.reason(), format!("{}{still}", join(&refusing)));
+    }
+    let admitted = |h: &Host| {
+        view.world
+            .claims
+            .get(&claim_name(h))
+            .and_then(|c| c.status.admitted.get(&key.name))
+            .is_some_and(|a| a.generation == app.meta.generation)
+    };
+    match hosts.iter().find(|h| !served.contains(h) || !admitted(h)) {
+        Some(waiting) => no("Accepted", "ClaimPending", format!("{waiting} is being claimed")),
+        None => yes("Accepted", "Accepted"),
+    }
+}
+
+fn references(notes: Option<&Vec<Finding>>, review: &AppReview) -> Judged {
+    let missing: Vec<&Finding> = review.findings.iter().filter(|f| f.rule == Rule::Backend).collect();
+    if !missing.is_empty() {
+        return no("ResolvedRefs", Rule::Backend.reason(), join(&missing));
+    }
+    if let Some(notes) = notes {
+        let notes: Vec<&Finding> = notes.iter().collect();
+        return ("ResolvedRefs", ConditionStatus::True, Rule::RouteConflict.reason().into(), join(&notes));
+    }
+    yes("ResolvedRefs", "ResolvedRefs")
+}
+
+/// Host with every place it should stand.
+fn places<'a>(
+    view: &View<'a>,
+    key: &AppKey,
+    served: &[&Host],
+) -> Vec<(Host, ShardKey, &'a crate::desired::HostDesired)> {
+    let Some(desired) = view.desired.get(&key.namespace) else { return Vec::new() };
+    let mut out = Vec::new();
+    for host in served {
+        let Some(wanted) = desired.hosts.get(*host) else { continue };
+        for (lb, index) in &wanted.placement {
+            out.push(((*host).clone(), ShardKey { load_balancer: lb.clone(), index: *index }, wanted));
+        }
+    }
+    out
+}
+
+fn certificate(view: &View<'_>, key: &AppKey, app: &AppFacts, served: &[&Host]) -> Judged {
+    const TYPE: &str = "CertificateReady";
+    if app.spec.tls.as_ref().is_some_and(|t| t.mode == gatehouse_crds::TlsMode::Request) && served.is_empty() {
+        return no(TYPE, "Pending", "waits for the host to be claimed");
+    }
+    let places = places(view, key, served);
+    if places.is_empty() {
+        return no(TYPE, "Pending", "waits for the host to be claimed");
+    }
+    for (host, shard, wanted) in places {
+        if wanted.tls.mode == gatehouse_crds::TlsMode::Request
+            && super::certificate_for(view, &key.namespace, &host, &shard.load_balancer, wanted).is_none()
+        {
+            return no(
+                TYPE,
+                "RequestNotSupported",
+                format!(
+                    "spec.tls.mode: Request is not built yet and no issued certificate covers {host}; import or request one in ACM and use Discover"
+                ),
+            );
+        }
+        let Some(arn) = super::certificate_for(view, &key.namespace, &host, &shard.load_balancer, wanted) else {
+            let region = view.world.load_balancers.get(&shard.load_balancer).map_or("", |lb| lb.spec.region.as_str());
+            if view.observed.certificates.get(region).is_none_or(|c| c.known().is_none()) {
+                return no(TYPE, "Pending", format!("certificates of {region} are being listed"));
+            }
+            let cure = match &wanted.tls.certificate_arn {
+                Some(arn) => format!(
+                    "spec.tls.certificateArn: {arn:?} is not an issued certificate in {region} that covers {host}"
+                ),
+                None => format!(
+                    "no issued ACM certificate in {region} covers {host} with names granted to this namespace; request or import one"
+                ),
+            };
+            return no(TYPE, "NoCertificate", cure);
+        };
+        if !super::record::certificate_attached(view, &key.namespace, &host, wanted, &shard) {
+            return no(TYPE, "Attaching", format!("{arn} is being attached to {shard}"));
+        }
+    }
+    yes(TYPE, "Attached")
+}
+
+fn programmed(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, served: &[&Host]) -> Judged {
+    const TYPE: &str = "Programmed";
+    let view = &draft.view;
+    let places = places(view, key, served);
+    if places.is_empty() {
+        return no(TYPE, "Pending", "waits for the host to be claimed");
+    }
+    for (host, shard, _) in &places {
+        if super::rules::rule_live(view, shard, &key.namespace, host).is_none() {
+            if let Some((_, refusal)) = refusal_of(view, &key.namespace, shard) {
+                let reason = match refusal.class {
+                    crate::aws::RefusalClass::Denied => "Denied",
+                    crate::aws::RefusalClass::Quota => "QuotaExceeded",
+                    _ => "AwsRefused",
+                };
+                return no(TYPE, reason, refusal.message.clone());
+            }
+            return no(TYPE, "RulePending", format!("the rule for {host} is not in the data plane of {shard} yet"));
+        }
+        if !super::rules::healthy(view, shard, &key.namespace) {
+            return no(TYPE, "NoHealthyTarget", format!("no edge pod of {} is healthy on {shard}", key.namespace));
+        }
+    }
+    let current = served.iter().all(|h| {
+        view.world
+            .claims
+            .get(&claim_name(h))
+            .and_then(|c| c.status.admitted.get(&key.name))
+            .is_some_and(|a| a.generation == app.meta.generation)
+    });
+    if !current {
+        return no(TYPE, "Frozen", "the edge serves what was last admitted");
+    }
+    if !super::edge::table_served(view, &key.namespace) {
+        return no(TYPE, "TablePending", "not every edge pod reports the current routes yet");
+    }
+    yes(TYPE, "Programmed")
+}
+
+/// The last refusal that stands in the way of a namespace on a shard.
+fn refusal_of<'a>(
+    view: &View<'a>,
+    namespace: &str,
+    shard: &ShardKey,
+) -> Option<(&'a super::StepKey, &'a crate::aws::Refusal)> {
+    view.memory.refusals.iter().find(|(step, refusal)| {
+        let ours = step.part == PartKey::Namespace(namespace.to_owned()) || step.part == PartKey::Shard(shard.clone());
+        ours && !matches!(refusal.class, crate::aws::RefusalClass::Throttled | crate::aws::RefusalClass::Stale)
+    })
+}
+
+fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
+    const TYPE: &str = "DNSReady";
+    let places = places(view, key, served);
+    if places.is_empty() {
+        return no(TYPE, "Pending", "waits for the host to be claimed");
+    }
+    for (host, shard, wanted) in places {
+        let Some(zones) = super::zones_for(view, &host, &shard.load_balancer) else {
+            return no(TYPE, "Pending", "hosted zones are being listed");
+        };
+        if zones.is_empty() {
+            return no(
+                TYPE,
+                "NoHostedZone",
+                format!(
+                    "no hosted zone holds {host}; create one or name it in spec.dns.zones of {}",
+                    shard.load_balancer
+                ),
+            );
+        }
+        for zone in zones {
+            if let Some(records) = view.observed.records_of(&zone, &host)
+                && let super::record::Owner::Stranger(_) = super::record::owner(view, &records)
+            {
+                return no(
+                    TYPE,
+                    "RecordConflict",
+                    format!("{host} already has a record that is not ours; remove it or let its owner hand over"),
+                );
+            }
+            match super::record::published(view, &host, &zone) {
+                Some(true) => {}
+                Some(false) => return no(TYPE, "Propagating", format!("{host} is on its way to all name servers")),
+                None => {
+                    let missing = super::record::missing(view, &key.namespace, &host, wanted, &shard);
+                    let what =
+                        if missing.is_empty() { "the record to be written".to_owned() } else { missing.join(", ") };
+                    return no(TYPE, "Pending", format!("{host} waits for {what}"));
+                }
+            }
+        }
+    }
+    yes(TYPE, "Published")
+}
+
+fn policies(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Judged {
+    const TYPE: &str = "NetworkPolicyApplied";
+    let mode = app.spec.network_policy.as_ref().map(|p| p.mode).unwrap_or_default();
+    if mode == NetworkPolicyMode::Off {
+        return yes(TYPE, "Off");
+    }
+    let Some(desired) = view.desired.get(&key.namespace) else {
+        return no(TYPE, "Pending", "waits for the host to be claimed");
+    };
+    let mut some = false;
+    for (child, fragment) in desired.children.iter().filter(|(k, _)| k.kind == ChildKind::NetworkPolicy) {
+        some = true;
+        if view.world.children.get(child).and_then(|c| c.fragment.as_ref()) != Some(&fragment.hash) {
+            return no(TYPE, "Applying", format!("NetworkPolicy {} is being applied", child.name));
+        }
+    }
+    if some { yes(TYPE, "Applied") } else { no(TYPE, "Pending", "waits for the host to be claimed") }
+}
+
+fn host_statuses(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Vec<HostStatus> {
+    let mut out = Vec::new();
+    let Some(desired) = view.desired.get(&key.namespace) else { return out };
+    for text in &app.spec.hosts {
+        let Ok(host) = Host::parse(text) else { continue };
+        let Some(wanted) = desired.hosts.get(&host).filter(|h| h.apps.contains(&key.name)) else { continue };
+        for (lb, index) in &wanted.placement {
+            let shard = ShardKey { load_balancer: lb.clone(), index: *index };
+            let observed = view.observed.shards.get(&shard);
+            let rule_arn = super::rules::rules_of(view, &shard, &key.namespace)
+                .and_then(|rules| rules.into_iter().find(|(_, r)| r.hosts.contains(&host)).map(|(arn, _)| arn.clone()));
+            let published = super::zones_for(view, &host, lb)
+                .unwrap_or_default()
+                .iter()
+                .any(|z| super::record::published(view, &host, z).is_some());
+            let address =
+                observed.and_then(|s| s.load_balancer.last()).and_then(Option::as_ref).map(|alb| alb.dns_name.clone());
+            out.push(HostStatus {
+                host: text.clone(),
+                load_balancer: lb.clone(),
+                shard: i32::try_from(*index).ok(),
+                rule_arn,
+                record: address.filter(|_| published),
+                certificate_arn: super::certificate_for(view, &key.namespace, &host, lb, wanted)
+                    .filter(|_| super::record::certificate_attached(view, &key.namespace, &host, wanted, &shard)),
+            });
+        }
+    }
+    out
+}
+
+pub(super) fn plan_load_balancer(draft: &mut Draft<'_>, name: &str) {
+    let view = draft.view;
+    let Some(lb) = view.world.load_balancers.get(name) else { return };
+    let shards: Vec<ShardKey> = view.observed.shards.keys().filter(|s| s.load_balancer == name).cloned().collect();
+    let exists = shards.iter().any(|s| view.observed.shards[s].load_balancer.last().is_none_or(Option::is_some));
+    let write = |finalizers| KubeWrite::LoadBalancerFinalizers {
+        name: name.to_owned(),
+        resource_version: lb.meta.resource_version,
+        finalizers,
+    };
+    if lb.meta.deleting {
+        if lb.meta.finalizer && !exists {
+            draft.kube(
+                format!("finalizer of {name}"),
+                write(lb.meta.finalizers.iter().filter(|f| *f != keys::FINALIZER).cloned().collect()),
+            );
+            return;
+        }
+    } else if !lb.meta.finalizer {
+        let mut all = lb.meta.finalizers.clone();
+        all.push(keys::FINALIZER.to_owned());
+        draft.kube(format!("finalizer of {name}"), write(all));
+    }
+    let status = load_balancer_status(&view, name, lb, &shards);
+    if status != lb.status {
+        draft.kube(
+            format!("status of {name}"),
+            KubeWrite::LoadBalancerStatus { name: name.to_owned(), status: to_json(&status) },
+        );
+    }
+}
+
+fn load_balancer_status(
+    view: &View<'_>,
+    name: &str,
+    lb: &crate::world::LoadBalancerFacts,
+    shards: &[ShardKey],
+) -> SharedLoadBalancerStatus {
+    let limits = view.observed.limits.get(&lb.spec.region).and_then(|c| c.last());
+    let of = |used: usize, quota: Option<u32>| quota.map_or_else(|| format!("{used}/?"), |q| format!("{used}/{q}"));
+    let mut binding: Option<(f64, String)> = None;
+    let mut rows = Vec::new();
+    let mut held = Vec::new();
+    for shard in shards {
+        let observed = &view.observed.shards[shard];
+        let Some(alb) = observed.load_balancer.last().and_then(Option::as_ref) else { continue };
+        let rules = observed.rules.last().map_or(0, std::collections::BTreeMap::len);
+        let groups = view.load.get(shard).map_or(0, |l| l.hosts.len());
+        let targets: usize = view
+            .load
+            .get(shard)
+            .into_iter()
+            .flat_map(|l| l.hosts.keys())
+            .filter_map(|ns| view.observed.targets.get(&view.settings.cluster_id.target_group_name(shard, ns)))
+            .filter_map(|c| c.last())
+            .map(std::collections::BTreeMap::len)
+            .sum();
+        let certificates = observed.certificates.last().map_or(0, std::collections::BTreeSet::len);
+        for (what, used, quota) in [
+            ("rules", rules, limits.map(|l| l.rules)),
+            ("target groups", groups, limits.map(|l| l.target_groups)),
+            ("targets", targets, limits.map(|l| l.targets)),
+            ("certificates", certificates, limits.map(|l| l.certificates)),
+        ] {
+            if let Some(quota) = quota {
+                #[allow(clippy::cast_precision_loss, reason = "only compared, and far below 2^52")]
+                let share = used as f64 / f64::from(quota.max(1));
+                if binding.as_ref().is_none_or(|(most, _)| share > *most) {
+                    binding = Some((share, format!("{what} {used}/{quota} on shard {}", shard.index)));
+                }
+            }
+        }
+        rows.push(ShardStatus {
+            shard: i32::try_from(shard.index).unwrap_or(i32::MAX),
+            arn: Some(alb.arn.clone()),
+            address: Some(alb.dns_name.clone()),
+            rules: of(rules, limits.map(|l| l.rules)),
+            target_groups: of(groups, limits.map(|l| l.target_groups)),
+            targets: of(targets, limits.map(|l| l.targets)),
+            certificates: of(certificates, limits.map(|l| l.certificates)),
+        });
+        held.extend(super::plan(view, &PartKey::Shard(shard.clone())).held);
+    }
+    let generation = lb.meta.generation;
+    let active = rows.iter().any(|r| {
+        let shard = ShardKey { load_balancer: name.to_owned(), index: u32::try_from(r.shard).unwrap_or(0) };
+        view.observed.shards[&shard].load_balancer.last().and_then(Option::as_ref).is_some_and(|alb| alb.active)
+    });
+    let listening = rows.iter().any(|r| {
+        let shard = ShardKey { load_balancer: name.to_owned(), index: u32::try_from(r.shard).unwrap_or(0) };
+        view.observed.shards[&shard].listeners.last().is_some_and(|l| l.len() == 2)
+    });
+    let programmed = if !held.is_empty() {
+        no("Programmed", "Held", held.join("; "))
+    } else if !active {
+        refused(view, name).unwrap_or_else(|| no("Programmed", "Provisioning", "the ALB is not active yet"))
+    } else if !listening {
+        refused(view, name).unwrap_or_else(|| no("Programmed", "NoCertificate", "the HTTPS listener waits for a default certificate: set spec.certificates.default or publish an app that one covers"))
+    } else {
+        yes("Programmed", "Programmed")
+    };
+    let before = &lb.status.conditions;
+    let mut conditions = vec![
+        condition(before, yes("Accepted", "Accepted"), generation, view.now.wall),
+        condition(before, programmed, generation, view.now.wall),
+    ];
+    let (status, reason, message) = summary(&conditions);
+    conditions.push(condition(before, ("Ready", status, reason, message), generation, view.now.wall));
+    SharedLoadBalancerStatus {
+        observed_generation: Some(generation),
+        conditions,
+        shard_count: i32::try_from(rows.len()).ok(),
+        binding_quota: binding.map(|(_, text)| text),
+        shards: rows,
+        held,
+    }
+}
+
+/// The last refusal of a step for the load balancer's shards.
+fn refused(view: &View<'_>, name: &str) -> Option<Judged> {
+    let (_, refusal) = view.memory.refusals.iter().find(|(step, refusal)| {
+        matches!(&step.part, PartKey::Shard(s) if s.load_balancer == name)
+            && refusal.class != crate::aws::RefusalClass::Throttled
+    })?;
+    Some(no("Programmed", "AwsRefused", refusal.message.clone()))
+}
