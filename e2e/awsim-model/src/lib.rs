@@ -50,7 +50,7 @@ pub struct Aws {
     acm: acm::Acm,
     levels: throttle::Levels,
     /// How often an id was made from the same words; with the words it makes the next one.
-    ids: BTreeMap<String, u64>,
+    ids: Arc<BTreeMap<String, u64>>,
 }
 
 impl Aws {
@@ -65,7 +65,7 @@ impl Aws {
             route53: route53::Route53::default(),
             acm: acm::Acm::default(),
             levels: throttle::Levels::default(),
-            ids: BTreeMap::new(),
+            ids: Arc::default(),
         };
         let settings = Arc::clone(&aws.settings);
         for zone in &settings.zones {
@@ -219,7 +219,7 @@ impl Aws {
     /// A new id of 16 hexadecimal digits. It depends on the words and how often they were used, not on what else was
     /// created in between, so that histories in another order name their resources alike.
     fn fresh_id(&mut self, words: &str) -> String {
-        let count = self.ids.entry(words.to_owned()).or_default();
+        let count = Arc::make_mut(&mut self.ids).entry(words.to_owned()).or_default();
         *count += 1;
         acm::hex(&format!("{words}#{count}"))[..16].to_owned()
     }
