@@ -46,6 +46,12 @@ struct Program {
     node_only: bool,
 }
 
+impl Program {
+    fn wanted(&self, control_plane_only: bool) -> bool {
+        !self.node_only || !control_plane_only
+    }
+}
+
 const fn program(name: &'static str, module: &'static str, package: &'static str, flags: &'static str) -> Program {
     Program { name, module, package, flags, node_only: true }
 }
@@ -137,7 +143,7 @@ impl Kit {
         }
         packages(say)?;
         let missing: Vec<&Program> =
-            PROGRAMS.iter().filter(|p| !(control_plane_only && p.node_only) && !self.bin(p.name).exists()).collect();
+            PROGRAMS.iter().filter(|p| p.wanted(control_plane_only) && !self.bin(p.name).exists()).collect();
         if !missing.is_empty() {
             let go = go_version()?;
             say(&format!("building {} programs with {go}; once per machine, up to ten minutes", missing.len()));
