@@ -15,24 +15,25 @@ use hyper_util::rt::TokioExecutor;
 /// curl's exit code for a failed connect.
 const UNREACHED: u8 = 7;
 
-/// Gets each URL in turn; the worst outcome is the exit code.
+/// Gets all URLs at once and prints the outcomes in their order; the worst one is the exit code.
 pub(crate) async fn get(urls: &[Uri], timeout: Duration, from: Option<IpAddr>, http2: bool) -> Result<ExitCode> {
     let mut connector = HttpConnector::new();
     connector.set_local_address(from);
-    connector.set_connect_timeout(Some(timeout));
     let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).http2_only(http2).build(connector);
-    let mut worst = 0;
-    for url in urls {
-        let outcome = tokio::time::timeout(timeout, async {
-            let response = client.get(url.clone()).await?;
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            anyhow::Ok((status, body))
+    let asked = urls.iter().map(|url| {
+        let (client, url) = (client.clone(), url.clone());
+        tokio::spawn(async move {
+            let answer = async {
+                let response = client.get(url).await?;
+                let status = response.status();
+                anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
+            };
+            tokio::time::timeout(timeout, answer).await.context("timed out")?
         })
-        .await
-        .context("timed out")
-        .and_then(|answered| answered);
-        match outcome {
+    });
+    let mut worst = 0;
+    for (url, outcome) in urls.iter().zip(asked.collect::<Vec<_>>()) {
+        match outcome.await? {
             Ok((status, body)) => {
                 println!("{url} {}", status.as_u16());
                 print!("{}", String::from_utf8_lossy(&body));

@@ -45,9 +45,22 @@ enum Verb {
     },
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("echo: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run(cli));
+    // A name look-up that nobody waits for any more may take the resolver's 20 s.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         None => server::serve(cli.listen, cli.name).await.map(|()| ExitCode::SUCCESS),
         Some(Verb::Get { urls, timeout, from, http2 }) => match Duration::try_from_secs_f64(timeout) {
