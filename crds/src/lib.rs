@@ -3,6 +3,11 @@
 //! Types hold text as people wrote it, with the loosest schema that still helps `kubectl explain`; the grammars of
 //! [`gatehouse_route`] decide later, in one place, so that a bad object in the cluster can still be read and told.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "kube's derive takes one printcolumn(...) per column, which clippy reads as repetition"
+)]
+
 mod condition;
 mod exposed_app;
 mod exposure_policy;

@@ -505,13 +505,15 @@ impl Engine {
     #[must_use]
     pub fn full_plan(&self, now: Now) -> BTreeMap<PartKey, Part> {
         let mut fresh = self.clone();
-        fresh.index = Index { day: now.wall.day(), now: now.wall, ..Index::default() };
+        fresh.index = Index::default();
+        fresh.index.day = now.wall.day();
+        fresh.index.now = now.wall;
         fresh.index.rebuild(&fresh.world);
         fresh.refresh_all();
         let _ = fresh.index.recompute(&fresh.world, &fresh.settings);
         fresh.mark_everything();
         let view = fresh.view(now);
-        let keys = std::mem::take(&mut fresh.dirty.clone());
+        let keys = fresh.dirty.clone();
         keys.into_iter()
             .map(|key| (key.clone(), plan(&view, &key)))
             .filter(|(_, part)| *part != Part::default())

@@ -15,7 +15,7 @@ mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatehouse_crds::{ExposedAppStatus, HostClaimSpec, HostClaimStatus, SharedLoadBalancerStatus};
+use gatehouse_crds::HostClaimSpec;
 use gatehouse_route::Host;
 use serde::{Deserialize, Serialize};
 
@@ -451,9 +451,3 @@ impl<'a> Draft<'a> {
 pub(crate) fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("statuses are plain values")
 }
-
-/// Statuses that plans compare and write.
-pub(crate) trait Status: Serialize {}
-impl Status for ExposedAppStatus {}
-impl Status for SharedLoadBalancerStatus {}
-impl Status for HostClaimStatus {}

@@ -5,15 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_crds::keys;
 use gatehouse_route::{Host, short_hash};
 
-use crate::aws::{AwsCall, ListenerKind, ListenerRule, Target, TargetGroup, TargetState};
+use crate::aws::{AwsCall, HOSTS_PER_RULE, ListenerKind, ListenerRule, Target, TargetGroup, TargetState};
 use crate::identity::ShardKey;
 use crate::observed::Scope;
 use crate::world::LoadBalancerFacts;
 
 use super::{Draft, Probe, View};
-
-/// Condition values per rule that AWS takes at most.
-const HOSTS_PER_RULE: usize = 5;
 
 /// Exact hosts sit below wildcards, so that a host of another namespace under a wildcard keeps its own edge.
 const EXACT_BAND: (u32, u32) = (10_000, 39_999);

@@ -1,0 +1,486 @@
+//! Puts the engine's calls to the model of AWS, as the operator's adapter does on the wire.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use awsim_model::api::{Tag, acm, elbv2 as elb, route53 as r53};
+use awsim_model::{Aws, AwsError, Call, Caller, Millis};
+use gatehouse_core::aws::{
+    Alias, AwsAnswer, AwsCall, Certificate, ChangeAction, HostedZone, Limits, Listener, ListenerKind, ListenerRule,
+    LoadBalancer, Record, RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState, host_condition,
+    hosts_of_condition,
+};
+use gatehouse_crds::keys;
+
+/// The model and who calls it.
+pub struct Adapter<'a> {
+    pub aws: &'a mut Aws,
+    pub now: u64,
+    pub caller: &'a Caller,
+}
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+fn refusal(error: AwsError) -> Refusal {
+    let class = match error.code.as_str() {
+        "Throttling" | "ThrottlingException" => RefusalClass::Throttled,
+        "PriorRequestNotComplete" | "InternalFailure" | "ServiceUnavailable" => RefusalClass::Transient,
+        "AccessDenied" | "AccessDeniedException" => RefusalClass::Denied,
+        code if code.starts_with("TooMany") || code == "LimitExceededException" => RefusalClass::Quota,
+        "ValidationError" | "InvalidConfigurationRequest" => RefusalClass::Invalid,
+        _ => RefusalClass::Stale,
+    };
+    Refusal { class, message: error.to_string() }
+}
+
+fn tags(tags: &[(String, String)]) -> Option<Vec<Tag>> {
+    Some(tags.iter().map(|(k, v)| Tag::new(k, v)).collect())
+}
+
+fn plain(name: &str) -> String {
+    name.trim_end_matches('.').replace("\\052", "*").to_lowercase()
+}
+
+impl Adapter<'_> {
+    fn ask<C: Call>(&mut self, call: C) -> Result<C::Answer> {
+        self.aws.ask(Millis(self.now), self.caller, call).map_err(refusal)
+    }
+
+    fn tags_of(&mut self, arns: Vec<String>) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+        let mut out = BTreeMap::new();
+        for chunk in arns.chunks(20) {
+            let answer = self.ask(elb::DescribeTags { resource_arns: chunk.to_vec() })?;
+            for d in answer.tag_descriptions {
+                out.insert(d.resource_arn, d.tags.into_iter().map(|t| (t.key, t.value)).collect());
+            }
+        }
+        Ok(out)
+    }
+
+    /// Answers one call.
+    pub fn call(&mut self, call: &AwsCall) -> Result<AwsAnswer> {
+        Ok(match call.clone() {
+            AwsCall::ReadLimits => {
+                let all: BTreeMap<String, u32> = self
+                    .ask(elb::DescribeAccountLimits::default())?
+                    .limits
+                    .into_iter()
+                    .map(|l| (l.name, l.max.parse().unwrap()))
+                    .collect();
+                AwsAnswer::Limits(Limits {
+                    rules: all["rules-per-application-load-balancer"],
+                    target_groups: all["target-groups-per-application-load-balancer"],
+                    targets: all["targets-per-application-load-balancer"],
+                    certificates: all["certificates-per-application-load-balancer"],
+                })
+            }
+            AwsCall::ReadZones => {
+                let zones = self.ask(r53::ListHostedZones::default())?.hosted_zones;
+                let zone = |z: r53::HostedZone| HostedZone {
+                    id: z.id.trim_start_matches("/hostedzone/").to_owned(),
+                    name: plain(&z.name),
+                    private: z.config.private_zone,
+                };
+                AwsAnswer::Zones(zones.into_iter().map(zone).collect())
+            }
+            AwsCall::ReadCertificates => {
+                let list = self.ask(acm::ListCertificates {
+                    certificate_statuses: Some(vec!["ISSUED".into()]),
+                    ..Default::default()
+                })?;
+                let one = |c: acm::CertificateSummary| {
+                    let names = c.subject_alternative_name_summaries.into_iter().collect();
+                    (c.certificate_arn, Certificate { names, not_after: 0, private_ca: c.kind == "PRIVATE" })
+                };
+                AwsAnswer::Certificates(list.certificate_summary_list.into_iter().map(one).collect())
+            }
+            AwsCall::ReadTargetGroups { prefix } => {
+                let mut found = Vec::new();
+                let mut marker = None;
+                loop {
+                    let page = self.ask(elb::DescribeTargetGroups { marker, ..Default::default() })?;
+                    found.extend(page.target_groups.into_iter().filter(|g| g.target_group_name.starts_with(&prefix)));
+                    marker = page.next_marker;
+                    if marker.is_none() {
+                        break;
+                    }
+                }
+                AwsAnswer::TargetGroups(self.groups(found, false)?)
+            }
+            AwsCall::ReadTargetGroup { name } => {
+                let found = match self.ask(elb::DescribeTargetGroups { names: Some(vec![name]), ..Default::default() })
+                {
+                    Ok(page) => page.target_groups,
+                    Err(e) if e.message.starts_with("TargetGroupNotFound") => Vec::new(),
+                    Err(e) => return Err(e),
+                };
+                AwsAnswer::TargetGroups(self.groups(found, true)?)
+            }
+            AwsCall::ReadLoadBalancer { name } => {
+                let found = match self.ask(elb::DescribeLoadBalancers { names: Some(vec![name]), ..Default::default() })
+                {
+                    Ok(page) => page.load_balancers.into_iter().next(),
+                    Err(e) if e.message.starts_with("LoadBalancerNotFound") => None,
+                    Err(e) => return Err(e),
+                };
+                let Some(lb) = found else { return Ok(AwsAnswer::LoadBalancer(None)) };
+                let arn = lb.load_balancer_arn.clone();
+                let tags = self.tags_of(vec![arn.clone()])?.remove(&arn);
+                let attributes = self.ask(elb::DescribeLoadBalancerAttributes { load_balancer_arn: arn })?.attributes;
+                let attributes = attributes.into_iter().map(|a| (a.key, a.value)).collect();
+                AwsAnswer::LoadBalancer(Some(LoadBalancer { tags, attributes: Some(attributes), ..balancer(lb) }))
+            }
+            AwsCall::ReadListeners { load_balancer } => {
+                let page =
+                    self.ask(elb::DescribeListeners { load_balancer_arn: Some(load_balancer), ..Default::default() })?;
+                AwsAnswer::Listeners(page.listeners.into_iter().filter_map(listener).collect())
+            }
+            AwsCall::ReadRules { listener, known } => {
+                let mut rules = Vec::new();
+                let mut marker = None;
+                loop {
+                    let page = self.ask(elb::DescribeRules {
+                        listener_arn: Some(listener.clone()),
+                        marker,
+                        ..Default::default()
+                    })?;
+                    rules.extend(page.rules);
+                    marker = page.next_marker;
+                    if marker.is_none() {
+                        break;
+                    }
+                }
+                rules.retain(|r| !r.is_default);
+                let unknown = rules.iter().map(|r| r.rule_arn.clone()).filter(|arn| !known.contains(arn)).collect();
+                let tags = self.tags_of(unknown)?;
+                AwsAnswer::Rules(
+                    rules.into_iter().map(|r| (r.rule_arn.clone(), rule(&r, tags.get(&r.rule_arn)))).collect(),
+                )
+            }
+            AwsCall::ReadListenerCertificates { listener } => {
+                let page =
+                    self.ask(elb::DescribeListenerCertificates { listener_arn: listener, ..Default::default() })?;
+                let extra =
+                    page.certificates.into_iter().filter(|c| c.is_default != Some(true)).map(|c| c.certificate_arn);
+                AwsAnswer::ListenerCertificates(extra.collect())
+            }
+            AwsCall::ReadTargetHealth { target_group } => {
+                let page =
+                    self.ask(elb::DescribeTargetHealth { target_group_arn: target_group, ..Default::default() })?;
+                let one = |d: elb::TargetHealthDescription| {
+                    let target = Target {
+                        ip: d.target.id.parse().unwrap(),
+                        port: u16::try_from(d.target.port.unwrap()).unwrap(),
+                    };
+                    let state = match d.target_health.state.as_str() {
+                        "initial" => TargetState::Initial,
+                        "healthy" => TargetState::Healthy,
+                        "unhealthy" => TargetState::Unhealthy,
+                        "unused" => TargetState::Unused,
+                        "draining" => TargetState::Draining,
+                        _ => TargetState::Unavailable,
+                    };
+                    (target, state)
+                };
+                AwsAnswer::TargetHealth(page.target_health_descriptions.into_iter().map(one).collect())
+            }
+            AwsCall::ReadZoneRecords { zone } => AwsAnswer::Records(self.records(&zone)?),
+            AwsCall::ReadRecords { zone, host } => {
+                let names = [host.as_text(), gatehouse_core::identity::txt_name(&host)];
+                AwsAnswer::Records(self.records(&zone)?.into_iter().filter(|r| names.contains(&r.name)).collect())
+            }
+            AwsCall::ReadChange { change } => {
+                let info = self.ask(r53::GetChange { id: change.clone() })?.change_info;
+                AwsAnswer::Change { id: change, in_sync: info.status == "INSYNC" }
+            }
+            AwsCall::CreateLoadBalancer { name, subnets, security_groups, scheme, ip_address_type, tags: t } => {
+                let call = elb::CreateLoadBalancer {
+                    name,
+                    subnets: Some(subnets),
+                    security_groups: Some(security_groups),
+                    scheme: Some(scheme),
+                    ip_address_type: Some(ip_address_type),
+                    tags: tags(&t),
+                    ..Default::default()
+                };
+                AwsAnswer::LoadBalancer(self.ask(call)?.load_balancers.into_iter().next().map(balancer))
+            }
+            AwsCall::ModifyLoadBalancerAttributes { load_balancer, attributes } => {
+                self.ask(elb::ModifyLoadBalancerAttributes {
+                    load_balancer_arn: load_balancer,
+                    attributes: pairs(attributes),
+                })?;
+                AwsAnswer::Done
+            }
+            AwsCall::DeleteLoadBalancer { load_balancer } => {
+                self.ask(elb::DeleteLoadBalancer { load_balancer_arn: load_balancer })?;
+                AwsAnswer::Done
+            }
+            AwsCall::CreateListener { load_balancer, kind, certificate, ssl_policy, tags: t } => {
+                let http = kind == ListenerKind::Http;
+                let action = if http {
+                    elb::Action {
+                        kind: "redirect".into(),
+                        redirect_config: Some(elb::RedirectConfig {
+                            protocol: Some("HTTPS".into()),
+                            port: Some("443".into()),
+                            status_code: "HTTP_301".into(),
+                            ..Default::default()
+                        }),
+                        ..Default::default()
+                    }
+                } else {
+                    elb::Action {
+                        kind: "fixed-response".into(),
+                        fixed_response_config: Some(elb::FixedResponseConfig {
+                            status_code: "404".into(),
+                            ..Default::default()
+                        }),
+                        ..Default::default()
+                    }
+                };
+                let call = elb::CreateListener {
+                    load_balancer_arn: load_balancer,
+                    protocol: Some(if http { "HTTP" } else { "HTTPS" }.into()),
+                    port: Some(if http { 80 } else { 443 }),
+                    ssl_policy,
+                    certificates: certificate
+                        .map(|arn| vec![elb::Certificate { certificate_arn: arn, is_default: None }]),
+                    default_actions: vec![action],
+                    tags: tags(&t),
+                };
+                AwsAnswer::Listeners(self.ask(call)?.listeners.into_iter().filter_map(listener).collect())
+            }
+            AwsCall::ModifyListener { listener, certificate, ssl_policy } => {
+                let call = elb::ModifyListener {
+                    listener_arn: listener,
+                    certificates: Some(vec![elb::Certificate { certificate_arn: certificate, is_default: None }]),
+                    ssl_policy: Some(ssl_policy),
+                    ..Default::default()
+                };
+                self.ask(call)?;
+                AwsAnswer::Done
+            }
+            AwsCall::DeleteListener { listener } => {
+                self.ask(elb::DeleteListener { listener_arn: listener })?;
+                AwsAnswer::Done
+            }
+            AwsCall::AddListenerCertificates { listener, certificate } => {
+                let certificates = vec![elb::Certificate { certificate_arn: certificate, is_default: None }];
+                self.ask(elb::AddListenerCertificates { listener_arn: listener, certificates })?;
+                AwsAnswer::Done
+            }
+            AwsCall::RemoveListenerCertificates { listener, certificate } => {
+                let certificates = vec![elb::Certificate { certificate_arn: certificate, is_default: None }];
+                self.ask(elb::RemoveListenerCertificates { listener_arn: listener, certificates })?;
+                AwsAnswer::Done
+            }
+            AwsCall::CreateRule { listener, priority, hosts, target_group, tags: t } => {
+                let call = elb::CreateRule {
+                    listener_arn: listener,
+                    conditions: vec![condition(&hosts)],
+                    priority: i64::from(priority),
+                    actions: vec![elb::Action {
+                        kind: "forward".into(),
+                        target_group_arn: Some(target_group),
+                        ..Default::default()
+                    }],
+                    tags: tags(&t),
+                    ..Default::default()
+                };
+                AwsAnswer::Arn(self.ask(call)?.rules.remove(0).rule_arn)
+            }
+            AwsCall::ModifyRule { rule, hosts } => {
+                self.ask(elb::ModifyRule {
+                    rule_arn: rule,
+                    conditions: Some(vec![condition(&hosts)]),
+                    ..Default::default()
+                })?;
+                AwsAnswer::Done
+            }
+            AwsCall::DeleteRule { rule } => {
+                self.ask(elb::DeleteRule { rule_arn: rule })?;
+                AwsAnswer::Done
+            }
+            AwsCall::CreateTargetGroup { name, vpc, port, health_port, tags: t } => {
+                let call = elb::CreateTargetGroup {
+                    name,
+                    protocol: Some("HTTP".into()),
+                    port: Some(i64::from(port)),
+                    vpc_id: Some(vpc),
+                    target_type: Some("ip".into()),
+                    health_check_port: Some(health_port.to_string()),
+                    health_check_path: Some("/healthz".into()),
+                    tags: tags(&t),
+                    ..Default::default()
+                };
+                AwsAnswer::Arn(self.ask(call)?.target_groups.remove(0).target_group_arn)
+            }
+            AwsCall::ModifyTargetGroupAttributes { target_group, attributes } => {
+                self.ask(elb::ModifyTargetGroupAttributes {
+                    target_group_arn: target_group,
+                    attributes: pairs(attributes),
+                })?;
+                AwsAnswer::Done
+            }
+            AwsCall::DeleteTargetGroup { target_group } => {
+                self.ask(elb::DeleteTargetGroup { target_group_arn: target_group })?;
+                AwsAnswer::Done
+            }
+            AwsCall::RegisterTargets { target_group, targets } => {
+                self.ask(elb::RegisterTargets { target_group_arn: target_group, targets: descriptions(&targets) })?;
+                AwsAnswer::Done
+            }
+            AwsCall::DeregisterTargets { target_group, targets } => {
+                self.ask(elb::DeregisterTargets { target_group_arn: target_group, targets: descriptions(&targets) })?;
+                AwsAnswer::Done
+            }
+            AwsCall::ChangeRecords { zone, changes } => {
+                let changes = changes.into_iter().map(|c| r53::Change {
+                    action: if c.action == ChangeAction::Create { "CREATE" } else { "DELETE" }.into(),
+                    resource_record_set: record_set(c.record),
+                });
+                let change_batch = r53::ChangeBatch { comment: None, changes: changes.collect() };
+                let info = self.ask(r53::ChangeResourceRecordSets { hosted_zone_id: zone, change_batch })?.change_info;
+                AwsAnswer::Change { id: info.id, in_sync: info.status == "INSYNC" }
+            }
+        })
+    }
+
+    fn groups(&mut self, found: Vec<elb::TargetGroup>, attributes: bool) -> Result<BTreeMap<String, TargetGroup>> {
+        let tags = self.tags_of(found.iter().map(|g| g.target_group_arn.clone()).collect())?;
+        let mut out = BTreeMap::new();
+        for group in found {
+            let arn = group.target_group_arn;
+            let attributes = if attributes {
+                let all = self.ask(elb::DescribeTargetGroupAttributes { target_group_arn: arn.clone() })?.attributes;
+                Some(all.into_iter().map(|a| (a.key, a.value)).collect())
+            } else {
+                None
+            };
+            out.insert(
+                group.target_group_name,
+                TargetGroup { tags: tags.get(&arn).cloned().unwrap_or_default(), arn, attributes },
+            );
+        }
+        Ok(out)
+    }
+
+    fn records(&mut self, zone: &str) -> Result<Vec<Record>> {
+        let mut out = Vec::new();
+        let mut next: Option<(String, String)> = None;
+        loop {
+            let (name, kind) = next.clone().unzip();
+            let call = r53::ListResourceRecordSets {
+                hosted_zone_id: zone.to_owned(),
+                start_record_name: name,
+                start_record_type: kind,
+                ..Default::default()
+            };
+            let page = self.ask(call)?;
+            out.extend(page.resource_record_sets.iter().filter_map(record));
+            match (page.next_record_name, page.next_record_type) {
+                (Some(name), Some(kind)) => next = Some((name, kind)),
+                _ => return Ok(out),
+            }
+        }
+    }
+}
+
+fn pairs(attributes: BTreeMap<String, String>) -> Vec<elb::Attribute> {
+    attributes.into_iter().map(|(key, value)| elb::Attribute { key, value }).collect()
+}
+
+fn descriptions(targets: &BTreeSet<Target>) -> Vec<elb::TargetDescription> {
+    targets
+        .iter()
+        .map(|t| elb::TargetDescription {
+            id: t.ip.to_string(),
+            port: Some(i64::from(t.port)),
+            availability_zone: None,
+        })
+        .collect()
+}
+
+fn balancer(lb: elb::LoadBalancer) -> LoadBalancer {
+    LoadBalancer {
+        arn: lb.load_balancer_arn,
+        dns_name: lb.dns_name.to_lowercase(),
+        zone_id: lb.canonical_hosted_zone_id,
+        active: lb.state.code == "active",
+        tags: None,
+        attributes: None,
+    }
+}
+
+fn listener(l: elb::Listener) -> Option<(ListenerKind, Listener)> {
+    let kind = match l.port {
+        80 => ListenerKind::Http,
+        443 => ListenerKind::Https,
+        _ => return None,
+    };
+    let certificate = l.certificates.unwrap_or_default().into_iter().next().map(|c| c.certificate_arn);
+    Some((kind, Listener { arn: l.listener_arn, certificate, ssl_policy: l.ssl_policy }))
+}
+
+fn condition(hosts: &BTreeSet<gatehouse_route::Host>) -> elb::RuleCondition {
+    let (values, regex) = host_condition(hosts);
+    let some = |v: Vec<String>| (!v.is_empty()).then_some(v);
+    elb::RuleCondition {
+        field: Some("host-header".into()),
+        host_header_config: Some(elb::HostHeaderConfig { values: some(values), regex_values: some(regex) }),
+        ..Default::default()
+    }
+}
+
+fn rule(r: &elb::Rule, tags: Option<&BTreeMap<String, String>>) -> ListenerRule {
+    let hosts = match r.conditions.as_slice() {
+        [one] => one.host_header_config.as_ref().map_or_else(BTreeSet::new, |h| {
+            let list = |v: &Option<Vec<String>>| v.clone().unwrap_or_default();
+            let (values, regex) = (list(&h.values), list(&h.regex_values));
+            hosts_of_condition(values.iter().map(String::as_str), regex.iter().map(String::as_str))
+        }),
+        _ => BTreeSet::new(),
+    };
+    ListenerRule {
+        priority: r.priority.parse().unwrap(),
+        hosts,
+        target_group: r.actions.first().and_then(|a| a.target_group_arn.clone()),
+        cluster: tags.and_then(|t| t.get(keys::TAG_CLUSTER).cloned()),
+        namespace: tags.and_then(|t| t.get(keys::TAG_NAMESPACE).cloned()),
+    }
+}
+
+fn record(set: &r53::ResourceRecordSet) -> Option<Record> {
+    let name = plain(&set.name);
+    let alias =
+        set.alias_target.as_ref().map(|a| Alias { dns_name: plain(&a.dns_name), zone_id: a.hosted_zone_id.clone() });
+    let data = match (set.kind.as_str(), alias) {
+        ("A", Some(alias)) => RecordData::A(alias),
+        ("AAAA", Some(alias)) => RecordData::Aaaa(alias),
+        ("TXT", _) => RecordData::Txt {
+            ttl: u32::try_from(set.ttl.unwrap_or(0)).unwrap(),
+            value: set.resource_records.as_ref()?.first()?.value.clone(),
+        },
+        ("A" | "AAAA" | "CNAME", _) => RecordData::Other(set.kind.clone()),
+        _ => return None,
+    };
+    Some(Record { name, data })
+}
+
+fn record_set(record: Record) -> r53::ResourceRecordSet {
+    let alias = |a: Alias| {
+        Some(r53::AliasTarget { hosted_zone_id: a.zone_id, dns_name: a.dns_name, evaluate_target_health: false })
+    };
+    let base = r53::ResourceRecordSet { name: record.name, ..Default::default() };
+    match record.data {
+        RecordData::A(a) => r53::ResourceRecordSet { kind: "A".into(), alias_target: alias(a), ..base },
+        RecordData::Aaaa(a) => r53::ResourceRecordSet { kind: "AAAA".into(), alias_target: alias(a), ..base },
+        RecordData::Txt { ttl, value } => r53::ResourceRecordSet {
+            kind: "TXT".into(),
+            ttl: Some(i64::from(ttl)),
+            resource_records: Some(vec![r53::ResourceRecord { value }]),
+            ..base
+        },
+        RecordData::Other(kind) => r53::ResourceRecordSet { kind, ..base },
+    }
+}

@@ -1,0 +1,252 @@
+//! Engine and model of AWS, without sockets: create, change and delete apps while any call fails before, after, late
+//! or with unknown outcome, and while the leader changes. The end state is always the same, nothing leaks, and no
+//! host ever gets a rule to a namespace that does not hold it.
+
+#![allow(clippy::field_reassign_with_default, reason = "the rest of the cluster is private")]
+
+mod adapter;
+mod cluster;
+mod sim;
+
+use gatehouse_core::{ClusterId, Settings};
+use gatehouse_crds::{ClaimState, ConditionStatus};
+use sim::{Fault, Sim};
+
+const BALANCER: &str = r#"
+default: true
+region: eu-central-1
+vpcId: vpc-0123456789abcdef0
+subnets: [{id: subnet-0aaa, zone: eu-central-1a, cidrs: [10.0.0.0/24]}, {id: subnet-0bbb, zone: eu-central-1b, cidrs: [10.0.1.0/24]}]
+securityGroups: [sg-0ccc]
+scheme: internet-facing
+attributes: {idle_timeout.timeout_seconds: "300"}
+certificates: {shared: ["arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-4000-8000-000000000001"]}
+edge: {port: 8080}
+"#;
+
+fn policy(namespace: &str, hosts: &str) -> String {
+    format!("namespaces: {{names: [{namespace}]}}\ngrants: [{{hosts: {hosts}}}]\nloadBalancers: [public]\n")
+}
+
+fn app(hosts: &str, service: &str) -> String {
+    format!("hosts: {hosts}\nroutes: [{{path: /, backends: [{{service: {service}, port: 8080}}]}}]\n")
+}
+
+fn settings() -> Settings {
+    Settings {
+        cluster_id: ClusterId("test".into()),
+        record_ttl: 5_000,
+        release_grace: 60,
+        revocation_grace: 60,
+        ..Settings::default()
+    }
+}
+
+fn aws() -> awsim_model::Settings {
+    let mut settings = awsim_model::Settings::fast();
+    settings.buckets.clear();
+    settings
+}
+
+/// Two tenants, one load balancer, no app yet.
+fn start() -> Sim {
+    let mut sim = Sim::new(settings(), aws());
+    for ns in ["team-a", "team-b"] {
+        sim.cluster.namespace(ns);
+        for service in ["web", "api"] {
+            sim.cluster.service(ns, service, 8080);
+        }
+    }
+    sim.cluster.policy("a", &policy("team-a", "[shop.example.com, api.example.com, both.example.com]"));
+    sim.cluster.policy("b", &policy("team-b", "[blog.example.com, both.example.com]"));
+    sim.cluster.load_balancer("public", BALANCER);
+    sim
+}
+
+fn create(sim: &mut Sim) {
+    sim.cluster.app("team-a", "shop", &app("[shop.example.com, api.example.com]", "web"));
+    sim.cluster.app("team-b", "blog", &app("[blog.example.com]", "web"));
+}
+
+fn change(sim: &mut Sim) {
+    sim.cluster.app("team-a", "shop", &app("[shop.example.com]", "api"));
+    sim.cluster.app("team-b", "both", &app("[both.example.com]", "api"));
+}
+
+fn delete(sim: &mut Sim) {
+    sim.cluster.delete_app("team-a", "shop");
+    sim.cluster.delete_app("team-b", "both");
+    sim.cluster.delete_app("team-b", "blog");
+}
+
+fn ready(sim: &Sim, namespace: &str, name: &str) -> bool {
+    let app = &sim.cluster.world.apps[&gatehouse_core::AppKey::new(namespace, name)];
+    app.status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == ConditionStatus::True)
+}
+
+fn claims(sim: &Sim) -> Vec<(String, String, ClaimState)> {
+    sim.cluster.world.claims.values().map(|c| (c.spec.host.clone(), c.spec.namespace.clone(), c.status.state)).collect()
+}
+
+/// What must be equal however the way there went.
+fn essence(sim: &Sim) -> String {
+    let children: Vec<_> = sim.cluster.world.children.iter().map(|(k, v)| (k, &v.fragment)).collect();
+    format!("{}\n{:?}\n{children:?}", serde_json::to_string_pretty(&sim.aws.essence()).unwrap(), claims(sim))
+}
+
+/// The three stages with their end states; every stage has ten virtual minutes.
+fn play(sim: &mut Sim) -> [String; 3] {
+    const STAGE: u64 = 200_000;
+    create(sim);
+    sim.run(STAGE);
+    let created = essence(sim);
+    change(sim);
+    sim.run(STAGE);
+    let changed = essence(sim);
+    delete(sim);
+    sim.run(STAGE);
+    [created, changed, essence(sim)]
+}
+
+#[test]
+fn apps_become_ready_and_leave_nothing() {
+    let mut sim = start();
+    create(&mut sim);
+    sim.run(60_000);
+    assert!(
+        ready(&sim, "team-a", "shop"),
+        "{:#?}\n{}",
+        sim.cluster.world.apps.values().next().unwrap().status,
+        sim.tail()
+    );
+    assert!(ready(&sim, "team-b", "blog"));
+    assert_eq!(sim.edge_of("shop.example.com").as_deref(), Some("team-a"));
+    assert_eq!(sim.edge_of("blog.example.com").as_deref(), Some("team-b"));
+    change(&mut sim);
+    sim.run(60_000);
+    assert_eq!(sim.edge_of("api.example.com"), None);
+    assert_eq!(sim.edge_of("both.example.com").as_deref(), Some("team-b"));
+    delete(&mut sim);
+    sim.run(200_000);
+    let aws = sim.aws.essence();
+    assert_eq!(aws["targetGroups"].as_object().unwrap().len(), 0, "{aws:#}");
+    assert!(sim.cluster.world.apps.is_empty(), "{:?}", sim.cluster.world.apps.keys());
+    assert!(sim.cluster.world.claims.is_empty(), "{:?}", claims(&sim));
+    assert!(sim.cluster.world.children.is_empty(), "{:?}", sim.cluster.world.children.keys());
+    sim.cluster.delete_load_balancer("public");
+    sim.run(60_000);
+    assert_eq!(sim.aws.essence()["loadBalancers"].as_object().unwrap().len(), 0, "{}", sim.tail());
+    assert!(sim.cluster.world.load_balancers.is_empty());
+}
+
+#[test]
+fn nothing_changes_nothing_is_called() {
+    let mut sim = start();
+    create(&mut sim);
+    sim.run(120_000);
+    let before = sim.calls;
+    sim.run(8 * 60_000);
+    assert_eq!(sim.calls, before, "{}", sim.tail());
+}
+
+#[test]
+fn the_incremental_plan_is_the_full_plan() {
+    let mut sim = start();
+    sim.oracle = true;
+    let _ = play(&mut sim);
+}
+
+#[test]
+fn every_call_may_fail_in_every_way() {
+    let mut calm = start();
+    let expected = play(&mut calm);
+    let calls = calm.calls;
+    assert!(calls > 60, "only {calls} calls");
+    for fault in Fault::ALL {
+        for n in 1..=calls {
+            let mut sim = start();
+            sim.fault = Some((n, fault));
+            let got = play(&mut sim);
+            for (stage, (got, expected)) in got.iter().zip(&expected).enumerate() {
+                assert!(
+                    got == expected,
+                    "{fault:?} at call {n}: stage {stage} ends differently\n{}\n{}",
+                    diff(expected, got),
+                    sim.tail()
+                );
+            }
+        }
+    }
+}
+
+fn diff(expected: &str, got: &str) -> String {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    let (expected, got) = (lines(expected), lines(got));
+    let minus = expected.difference(&got).map(|l| format!("- {l}"));
+    let plus = got.difference(&expected).map(|l| format!("+ {l}"));
+    minus.chain(plus).take(40).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn two_namespaces_and_one_host() {
+    let mut sim = start();
+    sim.cluster.app("team-a", "first", &app("[both.example.com]", "web"));
+    sim.run(30_000);
+    sim.cluster.app("team-b", "second", &app("[both.example.com]", "web"));
+    sim.run(60_000);
+    assert_eq!(sim.edge_of("both.example.com").as_deref(), Some("team-a"));
+    let second = &sim.cluster.world.apps[&gatehouse_core::AppKey::new("team-b", "second")];
+    let accepted = &second.status.conditions[0];
+    assert_eq!((accepted.type_.as_str(), accepted.reason.as_str()), ("Accepted", "HostNotAvailable"));
+    assert!(!accepted.message.contains("team-a"), "a tenant is not told who holds the host: {}", accepted.message);
+    // Released with grace: the stranger gets it only afterwards.
+    sim.cluster.delete_app("team-a", "first");
+    sim.run(40_000);
+    assert_eq!(sim.edge_of("both.example.com"), None);
+    assert_eq!(claims(&sim)[0].2, ClaimState::Released);
+    sim.run(120_000);
+    assert_eq!(sim.edge_of("both.example.com").as_deref(), Some("team-b"));
+}
+
+#[test]
+fn a_lost_app_is_not_taken_down_by_surprise() {
+    let mut sim = start();
+    create(&mut sim);
+    sim.run(60_000);
+    sim.cluster.lose_app("team-b", "blog");
+    sim.run(3_600_000);
+    assert_eq!(sim.edge_of("blog.example.com").as_deref(), Some("team-b"));
+    sim.run(25 * 3_600_000);
+    assert_eq!(sim.edge_of("blog.example.com"), None);
+}
+
+#[test]
+fn a_policy_edit_freezes_and_a_lost_grant_waits_for_the_grace() {
+    let mut sim = start();
+    create(&mut sim);
+    sim.run(60_000);
+    let strict =
+        format!("{}rules: {{labels: [{{key: team}}]}}\n", policy("team-a", "[shop.example.com, api.example.com]"));
+    sim.cluster.policy("a", &strict);
+    sim.cluster.policy("b", &policy("team-b", "[other.example.com]"));
+    sim.run(30_000);
+    assert_eq!(sim.edge_of("shop.example.com").as_deref(), Some("team-a"), "frozen means served");
+    assert_eq!(sim.edge_of("blog.example.com").as_deref(), Some("team-b"), "withdrawn only after the grace");
+    let before = sim.cluster.table("team-a");
+    sim.cluster.app("team-a", "shop", &app("[shop.example.com, api.example.com]", "api"));
+    sim.run(30_000);
+    assert_eq!(sim.cluster.table("team-a"), before, "a frozen app's change is not served");
+    sim.run(60_000);
+    assert_eq!(sim.edge_of("blog.example.com"), None);
+    assert_eq!(sim.edge_of("shop.example.com").as_deref(), Some("team-a"));
+}
+
+#[test]
+fn a_wildcard_reaches_one_label_and_strangers_records_are_left_alone() {
+    let mut sim = start();
+    sim.cluster.policy("w", &policy("team-a", "['*.example.com']"));
+    sim.cluster.app("team-a", "wild", &app("['*.example.com']", "web"));
+    sim.run(60_000);
+    assert_eq!(sim.edge_of("any.example.com").as_deref(), Some("team-a"));
+    assert_eq!(sim.edge_of("deep.any.example.com"), None);
+}
