@@ -139,6 +139,7 @@ pub struct Engine {
     next_id: EffectId,
     turn: u64,
     counters: Counters,
+    now: Mono,
 }
 
 /// Most records of one Route 53 batch: a CREATE and a DELETE count one each, and AWS takes 1,000.
@@ -167,11 +168,13 @@ impl Engine {
             next_id: 1,
             turn: 0,
             counters: Counters::default(),
+            now: Mono(0),
         }
     }
 
     /// Takes in what happened. Nothing is decided here; outcomes are drained before planning.
     pub fn handle(&mut self, now: Now, event: Event) {
+        self.now = now.mono;
         match event {
             Event::Kube(delta) => self.kube(now, delta),
             Event::Outcome { id, outcome } => self.outcome(now, id, outcome),
@@ -444,16 +447,34 @@ impl Engine {
                     self.mark_namespace(&namespace);
                 }
             }
-            Scope::Group(_) | Scope::Targets(_) | Scope::Records(..) => {}
+            Scope::Group(_) | Scope::Targets(_) => {
+                for name in self.world.load_balancers.keys().cloned().collect::<Vec<_>>() {
+                    self.tell_soon(&name);
+                }
+            }
+            Scope::Records(..) => {}
         }
     }
 
+    /// A load balancer's status counts what all namespaces have there: it is brought up to date once a second, not at
+    /// every outcome.
+    fn tell_soon(&mut self, load_balancer: &str) {
+        let key = PartKey::LoadBalancer(load_balancer.to_owned());
+        let at = self.now.plus(1_000);
+        if self.timers.iter().all(|(when, part)| *part != key || *when > at) {
+            self.timers.insert((at, key));
+        }
+    }
+
+    /// Marks every namespace that has, had or may have something on the shard: what vanished is named by nothing else
+    /// than its claims and target groups.
     fn mark_shard(&mut self, shard: &ShardKey) {
-        let mut namespaces: BTreeSet<String> =
-            self.index.load.get(shard).into_iter().flat_map(|l| l.hosts.keys().cloned()).collect();
+        let mut namespaces: BTreeSet<String> = self.index.claims.keys().cloned().collect();
         if let Some(rules) = self.observed.shards.get(shard).and_then(|s| s.rules.last()) {
             namespaces.extend(rules.values().filter_map(|r| r.namespace.clone()));
         }
+        let groups = self.observed.groups.values().filter_map(|c| c.last().and_then(Option::as_ref));
+        namespaces.extend(groups.filter_map(|g| g.tags.get(gatehouse_crds::keys::TAG_NAMESPACE).cloned()));
         for namespace in namespaces {
             self.mark_namespace(&namespace);
         }

@@ -340,6 +340,11 @@ impl Engine {
             }
             (KubeWrite::ApplyChild { key, .. }, Answer::Child(facts)) => Delta::Child(key.clone(), Some(facts)),
             (KubeWrite::DeleteClaim { name, .. }, _) => Delta::Claim(name.clone(), None),
+            // The last finalizer of a deleted object was also its end.
+            (KubeWrite::AppFinalizers { app, .. }, Answer::Nothing) => Delta::App(app.clone(), None),
+            (KubeWrite::LoadBalancerFinalizers { name, .. }, Answer::Nothing) => {
+                Delta::LoadBalancer(name.clone(), None)
+            }
             // Everything else is seen through the watch; until then the lane's back-off keeps it from being repeated at once.
             (KubeWrite::PodTable { pod, table, .. }, _) => {
                 let Some(facts) = self.world.pods.get(pod) else { return };
@@ -391,7 +396,7 @@ impl Engine {
         // A status may name the refusal.
         if let Some(crate::plan::PartKey::Shard(shard)) = flight.steps.first().map(|s| s.key.part.clone()) {
             self.mark_shard(&shard);
-            self.dirty.insert(crate::plan::PartKey::LoadBalancer(shard.load_balancer));
+            self.tell_soon(&shard.load_balancer);
         }
     }
 

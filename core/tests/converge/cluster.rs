@@ -20,7 +20,6 @@ pub struct Cluster {
     pub world: World,
     version: u64,
     uids: u64,
-    addresses: u32,
     pub wall: i64,
     /// Changes that no watch has shown yet.
     pub changes: Vec<Delta>,
@@ -270,12 +269,13 @@ impl Cluster {
         let set_uid = set.meta.uid.clone();
         self.put(Delta::ReplicaSet(AppKey::new(&key.namespace, "edge-1"), Some(Arc::new(set))));
         for i in 0..replicas {
-            self.addresses += 1;
-            let [_, _, a, b] = (10 << 24 | 244 << 16 | self.addresses).to_be_bytes();
+            // A function of the namespace, so that the end state does not depend on who came first.
+            let third = key.namespace.bytes().fold(7_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
+            let fourth = u8::try_from(i + 1).unwrap();
             let facts = PodFacts {
                 meta: self.meta(),
                 replica_set: Some(set_uid.clone()),
-                ip: Some(IpAddr::V4(Ipv4Addr::new(10, 244, a, b))),
+                ip: Some(IpAddr::V4(Ipv4Addr::new(10, 244, third, fourth))),
                 containers_ready: true,
                 target_healthy: None,
                 table: None,
