@@ -27,14 +27,17 @@ mod components;
 pub mod image;
 mod kit;
 mod netns;
+mod options;
 mod paths;
 pub mod policy;
 mod process;
 mod teardown;
 
-pub use cluster::{ForwardZone, Options, Platform, State, interrupt};
+pub use cluster::{Platform, interrupt};
 pub use kit::{Kit, progress};
+pub use options::{ForwardZone, Options, State};
 pub use paths::{Cache, Name, RunDir};
+pub use process::ended;
 pub use teardown::{down, orphans};
 
 /// The node's address, also of every host process that binds no other.

@@ -159,3 +159,18 @@ fn run_passes_exit_code_resolver_and_local_addresses() {
     assert!(!fs::read_to_string("/etc/resolv.conf").unwrap().contains("10.100.0.1"));
     platform.down().unwrap();
 }
+
+#[test]
+fn a_component_that_ends_is_named_with_its_log() {
+    let Some(_turn) = turn("a_component_that_ends_is_named_with_its_log") else { return };
+    let before = traces(&["t-broken"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_platform"));
+    command.args(["up", "--name", "t-broken"]).env("PLATFORM_BINARY", "/bin/false");
+    let out = command.output().unwrap();
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text.contains("enforcer ended with exit status: 1"), "{text}");
+    let log = Cache::from_env().unwrap().join("failed/t-broken/enforcer.log");
+    assert!(text.contains(&log.display().to_string()) && log.is_file(), "{text}");
+    assert_eq!(left(&before, &["t-broken"]), Vec::<String>::new());
+}
