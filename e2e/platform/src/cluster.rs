@@ -1,6 +1,7 @@
 //! Up: the order in which a platform comes to life.
 
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -285,6 +286,16 @@ impl Platform {
         }
         command.env("PATH", path).env("KUBECONFIG", self.kubeconfig());
         command
+    }
+
+    /// Moves the calling thread into the namespace, for good: its sockets, and those of threads and runtimes that it
+    /// starts from then on, are inside. So a harness speaks to the cluster with a client of its own; only such a
+    /// thread reaches [`crate::API_SERVER`].
+    pub fn enter_thread(&self) -> Result<()> {
+        let path = netns::file(&self.name);
+        let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(file.as_fd(), kind).context("enter the network namespace")
     }
 
     /// Imports an image archive into the node.

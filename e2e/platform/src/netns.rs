@@ -29,6 +29,10 @@ pub(crate) fn check_local(local: Ipv4Net) -> Result<()> {
 
 /// Makes the namespace with its loopback, the node's address, a default route and the kernel switches of a node.
 pub(crate) fn create(name: &Name, locals: &[Ipv4Net]) -> Result<()> {
+    if !Path::new("/proc/sys/net/bridge").exists() {
+        // A kernel that has it built in knows no such module; the check below speaks for both.
+        let _ = Command::new("modprobe").arg("br_netfilter").output();
+    }
     run(Command::new("ip").args(["netns", "add", &name.tagged()]))?;
     let mut script = format!(
         "set -e\n\

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,17 @@ fn without_a_node_it_serves_the_api() {
     let platform = up(quick("t-api"));
     let seen = kubectl(&platform, &["get", "serviceaccounts", "default", "-o", "name"]);
     assert_eq!(seen.trim(), "serviceaccount/default");
+    // A thread of this process may step inside; the others stay where they are.
+    let network = || fs::read_link("/proc/thread-self/ns/net").unwrap();
+    let outside = network();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            platform.enter_thread().unwrap();
+            assert_ne!(network(), outside);
+            TcpStream::connect("10.100.0.1:6443").unwrap();
+        });
+    });
+    assert_eq!(network(), outside);
     assert!(platform.load_image("x.tar".as_ref()).unwrap_err().to_string().contains("no node"));
     assert!(Platform::up(quick("t-api")).unwrap_err().to_string().contains("t-api"));
     let began = Instant::now();
