@@ -53,7 +53,8 @@ impl Platform {
         let kit = Kit::of(&options.cache);
         kit.ensure(options.control_plane_only, &mut say)?;
         if run.path().exists() {
-            if State::read(&run).is_some_and(|state| state.ready) && !recorded(&run).is_empty() {
+            // The lock is ours, so the owner of one that was not left running has died without cleaning up.
+            if State::read(&run).is_some_and(|state| state.detached) && !recorded(&run).is_empty() {
                 bail!("platform {0} is already up; `platform down --name {0}` ends it", options.name);
             }
             say("removing what an earlier attempt left");
@@ -68,6 +69,7 @@ impl Platform {
         let state = State {
             started_by: std::process::id(),
             ready: false,
+            detached: false,
             control_plane_only: options.control_plane_only,
             dns_server: options.dns_server,
         };
@@ -331,8 +333,11 @@ impl Platform {
     }
 
     /// Leaves it running after this process; `platform down` ends it.
-    pub fn leave_running(mut self) {
+    pub fn leave_running(mut self) -> Result<()> {
+        self.state.detached = true;
+        self.state.write(&self.run)?;
         self.owned = false;
+        Ok(())
     }
 
     fn teardown(&mut self) -> Result<()> {

@@ -246,7 +246,7 @@ fn up(options: Options, foreground: bool) -> Result<()> {
         eprintln!(
             "           try: platform run --name {name} -- kubectl get pods -A; end it: platform down --name {name}"
         );
-        platform.leave_running();
+        platform.leave_running()?;
     }
     Ok(())
 }

@@ -75,6 +75,8 @@ pub struct State {
     pub started_by: u32,
     /// Whether it got ready.
     pub ready: bool,
+    /// Whether it was left to live without the process that started it.
+    pub detached: bool,
     /// Whether it has no node.
     pub control_plane_only: bool,
     /// See [`Options::dns_server`].

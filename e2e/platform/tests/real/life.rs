@@ -143,12 +143,14 @@ fn interrupted_or_killed_at_any_point_nothing_is_left() {
         println!("killed after {after} ms; down: {:.2} s", began.elapsed().as_secs_f64());
         assert_eq!(left(&before, &[name]), Vec::<String>::new(), "killed after {after} ms");
     }
-    // Nor does a half-made one stand in the way of the next.
-    let mut child = spawn_up(name);
-    std::thread::sleep(Duration::from_millis(1500));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    drop(up(quick(name)));
+    // Nor does one that lost its owner, half-made or ready, stand in the way of the next.
+    for after in [1500, 9000] {
+        let mut child = spawn_up(name);
+        std::thread::sleep(Duration::from_millis(after));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(up(quick(name)));
+    }
     assert_eq!(left(&before, &[name]), Vec::<String>::new());
 }
 
