@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::components::Site;
 use crate::kit::Kit;
+use crate::load::import;
 use crate::options::{Options, State};
 use crate::paths::{Cache, Name, RunDir};
 use crate::process::{Component, recorded};
@@ -356,12 +357,6 @@ impl Drop for Platform {
             eprintln!("platform {}: cleaning up failed: {error:#}", self.name);
         }
     }
-}
-
-fn import(site: &Site<'_>, archive: &Path) -> Result<()> {
-    let mut ctr = site.ctr();
-    ctr.args(["images", "import", "--local"]).arg(archive);
-    netns::run(&mut ctr).with_context(|| format!("import {}", archive.display()))
 }
 
 fn kubectl_ok(command: &mut Command) -> bool {

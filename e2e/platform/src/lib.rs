@@ -16,7 +16,7 @@
 //! | `netns`, `cgroup`, `process` | what the machine lends a platform, and how it gets it back |
 //! | `certs`, `components`, `addons` | what each component is told |
 //! | `cluster`, `teardown` | up and down |
-//! | `image` | container images without Docker |
+//! | `image`, `load` | container images without Docker, and their way into the node |
 //! | `policy` | NetworkPolicy: a pure translation to nftables, and the program that loads it |
 
 mod addons;
@@ -26,6 +26,7 @@ mod cluster;
 mod components;
 pub mod image;
 mod kit;
+mod load;
 mod netns;
 mod options;
 mod paths;
