@@ -202,6 +202,8 @@ impl Platform {
                 if status.success() {
                     return Ok(());
                 }
+                // Ctrl-C hits this child too; then that is the reason, not what the child says of it.
+                self.healthy()?;
                 let mut why = String::new();
                 if let Some(mut stderr) = child.stderr.take() {
                     std::io::Read::read_to_string(&mut stderr, &mut why)?;

@@ -12,6 +12,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `options`, `paths` | what is asked for, and where it lives |
 //! | `kit` | the programs: built with Go, installed by apt, fetched by pip; kept in the cache |
 //! | `netns`, `cgroup`, `process` | what the machine lends a platform, and how it gets it back |
 //! | `certs`, `components`, `addons` | what each component is told |

@@ -49,7 +49,7 @@ pub struct Options {
     pub forward_zones: Vec<ForwardZone>,
     /// What `/etc/resolv.conf` names for commands run inside the namespace.
     pub dns_server: Option<IpAddr>,
-    /// Whether to tell each step on stderr.
+    /// Whether to keep silent; else each step is told on stderr.
     pub quiet: bool,
 }
 
