@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::CLUSTER_DNS;
-use crate::cluster::ForwardZone;
 use crate::kit::COREDNS_IMAGE;
+use crate::options::ForwardZone;
 
 /// The Corefile. A zone that is forwarded is not cached: who tests a DNS change wants to see it.
 fn corefile(zones: &[ForwardZone]) -> String {

@@ -1,7 +1,7 @@
 //! Up: the order in which a platform comes to life.
 
 use std::fs::{self, File};
-use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,98 +9,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ipnet::Ipv4Net;
-use serde::{Deserialize, Serialize};
 
 use crate::components::Site;
 use crate::kit::Kit;
+use crate::load::import;
+use crate::options::{Options, State};
 use crate::paths::{Cache, Name, RunDir};
 use crate::process::{Component, recorded};
 use crate::{addons, certs, cgroup, netns, teardown};
-
-/// A DNS zone that the cluster's DNS hands to another server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForwardZone {
-    /// The zone, such as `eu-central-1.elb.amazonaws.com`.
-    pub zone: String,
-    /// The server that knows it.
-    pub server: SocketAddr,
-}
-
-impl std::str::FromStr for ForwardZone {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ForwardZone, String> {
-        let fault =
-            |why: &str| format!("forward zone {text:?}: {why}; write ZONE=IP:PORT, such as example.com=10.100.0.1:53");
-        let (zone, server) = text.split_once('=').ok_or_else(|| fault("has no '='"))?;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-        if zone.is_empty() || !zone.bytes().all(plain) {
-            return Err(fault("the zone is not a domain name"));
-        }
-        let server = server.parse().map_err(|_| fault("the server is not IP:PORT"))?;
-        Ok(ForwardZone { zone: zone.trim_end_matches('.').to_owned(), server })
-    }
-}
-
-/// How a platform is to be.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Its name.
-    pub name: Name,
-    /// Where built programs and run folders live.
-    pub cache: Cache,
-    /// etcd, API server and controllers only: no node, no pods, ready in three seconds.
-    pub control_plane_only: bool,
-    /// Networks of which any address may be bound inside the namespace, for simulated load balancers.
-    pub local_cidrs: Vec<Ipv4Net>,
-    /// Zones that the cluster's DNS forwards.
-    pub forward_zones: Vec<ForwardZone>,
-    /// What `/etc/resolv.conf` names for commands run inside the namespace.
-    pub dns_server: Option<IpAddr>,
-    /// Whether to tell each step on stderr.
-    pub quiet: bool,
-}
-
-impl Options {
-    /// A full platform with the cache of the environment and the usual local network.
-    pub fn named(name: &str) -> Result<Options> {
-        Ok(Options {
-            name: name.parse().map_err(anyhow::Error::msg)?,
-            cache: Cache::from_env()?,
-            control_plane_only: false,
-            local_cidrs: vec!["10.0.0.0/16".parse()?],
-            forward_zones: Vec::new(),
-            dns_server: None,
-            quiet: false,
-        })
-    }
-}
-
-/// What the run folder tells another process.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct State {
-    /// Who started it.
-    pub started_by: u32,
-    /// Whether it got ready.
-    pub ready: bool,
-    /// Whether it has no node.
-    pub control_plane_only: bool,
-    /// See [`Options::dns_server`].
-    pub dns_server: Option<IpAddr>,
-}
-
-impl State {
-    /// Reads it; absent when the platform is not there or has just begun.
-    pub fn read(run: &RunDir) -> Option<State> {
-        serde_json::from_slice(&fs::read(run.join("state.json")).ok()?).ok()
-    }
-
-    fn write(&self, run: &RunDir) -> Result<()> {
-        fs::write(run.join("state.json"), serde_json::to_vec_pretty(self)?)?;
-        Ok(())
-    }
-}
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -138,7 +54,8 @@ impl Platform {
         let kit = Kit::of(&options.cache);
         kit.ensure(options.control_plane_only, &mut say)?;
         if run.path().exists() {
-            if State::read(&run).is_some_and(|state| state.ready) && !recorded(&run).is_empty() {
+            // The lock is ours, so the owner of one that was not left running has died without cleaning up.
+            if State::read(&run).is_some_and(|state| state.detached) && !recorded(&run).is_empty() {
                 bail!("platform {0} is already up; `platform down --name {0}` ends it", options.name);
             }
             say("removing what an earlier attempt left");
@@ -153,6 +70,7 @@ impl Platform {
         let state = State {
             started_by: std::process::id(),
             ready: false,
+            detached: false,
             control_plane_only: options.control_plane_only,
             dns_server: options.dns_server,
         };
@@ -284,6 +202,8 @@ impl Platform {
                 if status.success() {
                     return Ok(());
                 }
+                // Ctrl-C hits this child too; then that is the reason, not what the child says of it.
+                self.healthy()?;
                 let mut why = String::new();
                 if let Some(mut stderr) = child.stderr.take() {
                     std::io::Read::read_to_string(&mut stderr, &mut why)?;
@@ -353,13 +273,13 @@ impl Platform {
         let mut command = if self.state.dns_server.is_some() {
             // In a mount namespace of its own; unpinning the network namespaces in it, for a copy of such a mount
             // would keep a neighbour's namespace after its end.
-            let script = format!(
-                "umount --lazy --recursive /run/netns 2>/dev/null || true\n\
-                 mount --bind '{}' /etc/resolv.conf && exec \"$@\"",
-                self.run.join("client-resolv.conf").display()
-            );
+            let script = "umount --lazy --recursive /run/netns 2>/dev/null || true\n\
+                 mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
             let mut command = netns::enter(&self.name, "unshare");
-            command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"]).arg(program);
+            command
+                .args(["--mount", "--propagation", "private", "sh", "-c", script])
+                .arg(self.run.join("client-resolv.conf"))
+                .arg(program);
             command
         } else {
             netns::enter(&self.name, program)
@@ -371,6 +291,16 @@ impl Platform {
         }
         command.env("PATH", path).env("KUBECONFIG", self.kubeconfig());
         command
+    }
+
+    /// Moves the calling thread into the namespace, for good: its sockets, and those of threads and runtimes that it
+    /// starts from then on, are inside. So a harness speaks to the cluster with a client of its own; only such a
+    /// thread reaches [`crate::API_SERVER`].
+    pub fn enter_thread(&self) -> Result<()> {
+        let path = netns::file(&self.name);
+        let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(file.as_fd(), kind).context("enter the network namespace")
     }
 
     /// Imports an image archive into the node.
@@ -406,8 +336,11 @@ impl Platform {
     }
 
     /// Leaves it running after this process; `platform down` ends it.
-    pub fn leave_running(mut self) {
+    pub fn leave_running(mut self) -> Result<()> {
+        self.state.detached = true;
+        self.state.write(&self.run)?;
         self.owned = false;
+        Ok(())
     }
 
     fn teardown(&mut self) -> Result<()> {
@@ -428,12 +361,6 @@ impl Drop for Platform {
     }
 }
 
-fn import(site: &Site<'_>, archive: &Path) -> Result<()> {
-    let mut ctr = site.ctr();
-    ctr.args(["images", "import", "--local"]).arg(archive);
-    netns::run(&mut ctr).with_context(|| format!("import {}", archive.display()))
-}
-
 fn kubectl_ok(command: &mut Command) -> bool {
     command.output().is_ok_and(|out| out.status.success())
 }
@@ -448,18 +375,4 @@ pub(crate) fn lock(cache: &Cache, name: &Name) -> Result<File> {
 
 fn progress_or_silence(quiet: bool) -> Box<dyn FnMut(&str)> {
     if quiet { Box::new(|_| {}) } else { Box::new(crate::kit::progress(Instant::now())) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forward_zones_are_read_or_refused_with_an_example() {
-        let zone: ForwardZone = "example.com.=10.100.0.1:53".parse().unwrap();
-        assert_eq!(zone.zone, "example.com");
-        for bad in ["example.com", "=1.2.3.4:53", "a b=1.2.3.4:53", "a{}=1.2.3.4:53", "example.com=1.2.3.4"] {
-            assert!(bad.parse::<ForwardZone>().unwrap_err().contains("such as"), "{bad}");
-        }
-    }
 }

@@ -207,6 +207,11 @@ SystemdCgroup = false
         command.args(["--kubeconfig", &self.kubeconfig(), "--node-ip", NODE_IP]);
         command.args(["--hostname-override", self.name.as_str(), "--root-dir", &self.path("kubelet")]);
         command.args(["--cert-dir", &self.path("certs")]);
+        // Pods may ask to be spread over zones, as on EKS; the scheduler passes over nodes that name none.
+        command.args([
+            "--node-labels",
+            "topology.kubernetes.io/region=eu-central-1,topology.kubernetes.io/zone=eu-central-1a",
+        ]);
         Ok(command)
     }
 

@@ -12,11 +12,12 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `options`, `paths` | what is asked for, and where it lives |
 //! | `kit` | the programs: built with Go, installed by apt, fetched by pip; kept in the cache |
 //! | `netns`, `cgroup`, `process` | what the machine lends a platform, and how it gets it back |
 //! | `certs`, `components`, `addons` | what each component is told |
 //! | `cluster`, `teardown` | up and down |
-//! | `image` | container images without Docker |
+//! | `image`, `load` | container images without Docker, and their way into the node |
 //! | `policy` | NetworkPolicy: a pure translation to nftables, and the program that loads it |
 
 mod addons;
@@ -26,15 +27,19 @@ mod cluster;
 mod components;
 pub mod image;
 mod kit;
+mod load;
 mod netns;
+mod options;
 mod paths;
 pub mod policy;
 mod process;
 mod teardown;
 
-pub use cluster::{ForwardZone, Options, Platform, State, interrupt};
+pub use cluster::{Platform, interrupt};
 pub use kit::{Kit, progress};
+pub use options::{ForwardZone, Options, State};
 pub use paths::{Cache, Name, RunDir};
+pub use process::ended;
 pub use teardown::{down, orphans};
 
 /// The node's address, also of every host process that binds no other.

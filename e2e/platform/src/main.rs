@@ -246,7 +246,7 @@ fn up(options: Options, foreground: bool) -> Result<()> {
         eprintln!(
             "           try: platform run --name {name} -- kubectl get pods -A; end it: platform down --name {name}"
         );
-        platform.leave_running();
+        platform.leave_running()?;
     }
     Ok(())
 }
@@ -291,9 +291,17 @@ fn list(cache: &Cache) -> Result<()> {
     for name in cache.runs()? {
         let run = cache.run(&name);
         let state = State::read(&run);
-        let condition = if state.as_ref().is_some_and(|s| s.ready) { "ready" } else { "half-made" };
+        let ended = platform::ended(&run);
+        let condition = match &state {
+            Some(state) if state.ready && ended.is_empty() => "ready",
+            Some(state) if state.ready => "broken",
+            _ => "half-made",
+        };
         let kind = if state.is_some_and(|s| s.control_plane_only) { "control-plane" } else { "full" };
         println!("{name:24}  {condition:9}  {kind:13}  {}", run.join("log").display());
+        if condition == "broken" {
+            println!("  ended: {}; `platform down --name {name}` clears it", ended.join(", "));
+        }
     }
     for name in platform::orphans(cache) {
         println!("{name:24}  {:9}  {:13}  of another cache; `platform down --name {name}` ends it", "orphan", "?");

@@ -125,6 +125,14 @@ pub(crate) fn recorded(run: &RunDir) -> Vec<(String, Identity)> {
         .collect()
 }
 
+/// Components that were started and do not run any more.
+pub fn ended(run: &RunDir) -> Vec<String> {
+    let alive: BTreeSet<String> = recorded(run).into_iter().map(|(name, _)| name).collect();
+    let Ok(entries) = fs::read_dir(run.pids()) else { return Vec::new() };
+    let started = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    started.filter(|name| !alive.contains(name)).collect()
+}
+
 /// All living processes inside the network namespace that `file` pins, but never this one.
 pub(crate) fn inside(file: &Path) -> BTreeSet<Identity> {
     let Ok(wanted) = fs::metadata(file).map(|m| (m.dev(), m.ino())) else { return BTreeSet::new() };

@@ -64,6 +64,22 @@ pub struct Spec {
     pub env: Vec<String>,
 }
 
+impl Spec {
+    /// The image of one program at `/FILE-NAME`, with its libraries, run by a user without rights.
+    pub fn program(name: &str, binary: &Path) -> Result<Spec> {
+        let file = binary.file_name().and_then(|file| file.to_str()).context("binary: has no file name")?;
+        let dest = format!("/{file}");
+        Ok(Spec {
+            name: name.to_owned(),
+            files: vec![Add { source: binary.to_path_buf(), dest: dest.clone(), mode: Some(0o755) }],
+            with_libs: true,
+            entrypoint: vec![dest],
+            user: "65532".to_owned(),
+            ..Spec::default()
+        })
+    }
+}
+
 /// Writes the image as an archive that `platform load`, `docker load` and `ctr images import` read.
 pub fn write(spec: &Spec, out: &Path) -> Result<()> {
     let bytes = archive(spec)?;

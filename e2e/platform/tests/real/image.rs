@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::support::{container, kubectl, load_echo, options, pod, turn, up};
+use super::support::{container, eventually, kubectl, load_echo, options, pod, turn, up};
 
 #[test]
 fn a_dynamic_rust_program_runs_hardened_and_answers_by_name() {
@@ -19,13 +19,18 @@ fn a_dynamic_rust_program_runs_hardened_and_answers_by_name() {
         ]}))
         .unwrap();
     kubectl(&platform, &["wait", "--for=condition=Ready", "pod/web", "--timeout=30s"]);
+    let ask = |args: &[&str]| {
+        let out = platform.command("kubectl").args(["exec", "web", "--", "/echo", "get"]).args(args).output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    };
     // By name: the resolver of a glibc program works in such an image, and so does the cluster's DNS.
-    let seen = kubectl(&platform, &["exec", "web", "--", "/echo", "get", "http://web.default.svc.cluster.local/x?y=z"]);
-    assert!(
-        seen.contains(" 200\n") && seen.contains("\"pod\": \"web\"") && seen.contains("\"query\": \"y=z\""),
-        "{seen}"
-    );
-    let h2 = kubectl(&platform, &["exec", "web", "--", "/echo", "get", "--http2", "http://web.default/"]);
+    let url = "http://web.default.svc.cluster.local/x?y=z";
+    // kube-proxy may take a second to follow.
+    assert!(eventually(|| ask(&[url]).contains(" 200\n")), "{}", ask(&[url]));
+    let seen = ask(&[url]);
+    assert!(seen.contains("\"pod\": \"web\"") && seen.contains("\"query\": \"y=z\""), "{seen}");
+    let h2 = ask(&["--http2", "http://web.default/"]);
     assert!(h2.contains("\"host\": \"web.default\""), "{h2}");
+    kubectl(&platform, &["exec", "web", "--", "/nginx", "-v"]);
     platform.down().unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,17 @@ fn without_a_node_it_serves_the_api() {
     let platform = up(quick("t-api"));
     let seen = kubectl(&platform, &["get", "serviceaccounts", "default", "-o", "name"]);
     assert_eq!(seen.trim(), "serviceaccount/default");
+    // A thread of this process may step inside; the others stay where they are.
+    let network = || fs::read_link("/proc/thread-self/ns/net").unwrap();
+    let outside = network();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            platform.enter_thread().unwrap();
+            assert_ne!(network(), outside);
+            TcpStream::connect("10.100.0.1:6443").unwrap();
+        });
+    });
+    assert_eq!(network(), outside);
     assert!(platform.load_image("x.tar".as_ref()).unwrap_err().to_string().contains("no node"));
     assert!(Platform::up(quick("t-api")).unwrap_err().to_string().contains("t-api"));
     let began = Instant::now();
@@ -131,12 +143,14 @@ fn interrupted_or_killed_at_any_point_nothing_is_left() {
         println!("killed after {after} ms; down: {:.2} s", began.elapsed().as_secs_f64());
         assert_eq!(left(&before, &[name]), Vec::<String>::new(), "killed after {after} ms");
     }
-    // Nor does a half-made one stand in the way of the next.
-    let mut child = spawn_up(name);
-    std::thread::sleep(Duration::from_millis(1500));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    drop(up(quick(name)));
+    // Nor does one that lost its owner, half-made or ready, stand in the way of the next.
+    for after in [1500, 9000] {
+        let mut child = spawn_up(name);
+        std::thread::sleep(Duration::from_millis(after));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(up(quick(name)));
+    }
     assert_eq!(left(&before, &[name]), Vec::<String>::new());
 }
 
@@ -158,4 +172,19 @@ fn run_passes_exit_code_resolver_and_local_addresses() {
     }
     assert!(!fs::read_to_string("/etc/resolv.conf").unwrap().contains("10.100.0.1"));
     platform.down().unwrap();
+}
+
+#[test]
+fn a_component_that_ends_is_named_with_its_log() {
+    let Some(_turn) = turn("a_component_that_ends_is_named_with_its_log") else { return };
+    let before = traces(&["t-broken"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_platform"));
+    command.args(["up", "--name", "t-broken"]).env("PLATFORM_BINARY", "/bin/false");
+    let out = command.output().unwrap();
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text.contains("enforcer ended with exit status: 1"), "{text}");
+    let log = Cache::from_env().unwrap().join("failed/t-broken/enforcer.log");
+    assert!(text.contains(&log.display().to_string()) && log.is_file(), "{text}");
+    assert_eq!(left(&before, &["t-broken"]), Vec::<String>::new());
 }

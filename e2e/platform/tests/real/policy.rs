@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use platform::Platform;
 use serde_json::{Value, json};
 
-use super::support::{container, echo, kubectl, load_echo, options, pod, turn, up};
+use super::support::{container, echo, eventually, kubectl, load_echo, options, pod, turn, up};
 
 /// The cast. Namespaces a (team=a) and b (team=b), pods in both; `web` in a listens on 8080 (http) and 8081 (admin).
 /// Outside: a load balancer on two addresses, the node, and host processes on a local and on the node's address.
@@ -290,7 +290,7 @@ fn truth_table() {
 fn established_connections_go_on(stage: &Stage) {
     stage.policies(&[]);
     let open = || !stage.ask("alb", &["http"]).is_empty();
-    assert!(platform_waits(Duration::from_secs(5), open), "not open again");
+    assert!(eventually(open), "not open again");
     let slow = format!("http://{}:8080/slow?ms=3000", stage.ip("a/web"));
     let mut command = stage.platform.command(echo());
     command.args(["get", "--timeout", "6", "--from", "10.0.0.10", &slow]).stdout(Stdio::piped());
@@ -299,7 +299,7 @@ fn established_connections_go_on(stage: &Stage) {
     let began = Instant::now();
     stage.policies(&ingress(&json!([])));
     let applied = began.elapsed();
-    assert!(platform_waits(Duration::from_secs(3), || !open()), "new connections are not refused");
+    assert!(eventually(|| !open()), "new connections are not refused");
     println!(
         "new connections refused {:.2} s after kubectl began (kubectl took {:.2} s, a refused probe 1 s)",
         began.elapsed().as_secs_f64(),
@@ -307,14 +307,4 @@ fn established_connections_go_on(stage: &Stage) {
     );
     let out = flowing.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
-}
-
-fn platform_waits(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + limit;
-    while Instant::now() < end {
-        if done() {
-            return true;
-        }
-    }
-    false
 }

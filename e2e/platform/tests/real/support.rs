@@ -1,12 +1,13 @@
 //! What the real tests share.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use platform::image::{Add, Spec, write};
-use platform::{Options, Platform};
+use platform::{Cache, Kit, Options, Platform};
 use serde_json::{Value, json};
 
 /// One platform test at a time: they measure, and two cores are few.
@@ -22,7 +23,8 @@ pub(crate) fn turn(test: &str) -> Option<MutexGuard<'static, ()>> {
         // A failed neighbour does not matter here: its platform is gone with it.
         return Some(ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     };
-    println!("NOT RUN: {test}: {why}");
+    // Not through println: the harness hides the output of tests that pass.
+    let _ = writeln!(std::io::stderr(), "NOT RUN: {test}: {why}");
     None
 }
 
@@ -52,17 +54,12 @@ pub(crate) fn echo() -> PathBuf {
     path
 }
 
-/// Builds and loads `localhost/echo:test` with its libraries.
+/// Builds and loads `localhost/echo:test`: echo with its libraries, and nginx, which is static.
 pub(crate) fn load_echo(platform: &Platform) {
     let out = platform.run_dir().join("echo.tar");
-    let spec = Spec {
-        name: "localhost/echo:test".into(),
-        files: vec![Add { source: echo(), dest: "/echo".into(), mode: None }],
-        with_libs: true,
-        entrypoint: vec!["/echo".into()],
-        user: "65532".into(),
-        ..Spec::default()
-    };
+    let mut spec = Spec::program("localhost/echo:test", &echo()).unwrap();
+    let nginx = Kit::of(&Cache::from_env().unwrap()).bin("nginx");
+    spec.files.push(Add { source: nginx, dest: "/nginx".into(), mode: None });
     let began = Instant::now();
     write(&spec, &out).unwrap();
     platform.load_image(&out).unwrap();
@@ -99,4 +96,16 @@ pub(crate) fn kubectl(platform: &Platform, args: &[&str]) -> String {
     let out = platform.command("kubectl").args(args).output().unwrap();
     assert!(out.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
+}
+
+/// Looks again until it is so or ten seconds are over.
+pub(crate) fn eventually(mut so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < end {
+        if so() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
 }
