@@ -266,9 +266,12 @@ mod tests {
         assert!(!policy.allows(&access("route53:ListHostedZones", "*", &[])));
     }
 
+    /// Condition, context, whether it holds.
+    type Case = (&'static str, &'static [(&'static str, &'static [&'static str])], bool);
+
     #[test]
     fn conditions_table() {
-        let cases: &[(&str, &[(&str, &[&str])], bool)] = &[
+        let cases: &[Case] = &[
             (r#"{"StringEquals":{"aws:ResourceTag/c":"x"}}"#, &[("aws:ResourceTag/c", &["x"])], true),
             (r#"{"StringEquals":{"aws:ResourceTag/c":"x"}}"#, &[("aws:ResourceTag/c", &["y"])], false),
             (r#"{"StringEquals":{"aws:ResourceTag/c":"x"}}"#, &[], false),

@@ -120,7 +120,7 @@ fn certificates_in_use() {
     w.ok(add(&one));
     w.ok(add(&one));
     assert_eq!(w.code(add(&two)), "TooManyCertificates");
-    assert_eq!(describe(&mut w, &one).in_use_by, [lb.clone()]);
+    assert_eq!(describe(&mut w, &one).in_use_by, vec![lb.clone()]);
     let delete = DeleteCertificate { certificate_arn: one.clone() };
     assert_eq!(w.code(delete.clone()), "ResourceInUseException");
     let remove =

@@ -1,5 +1,5 @@
 //! A small world for tests: an account, a caller, and the usual resources in one line each.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "part of tests; each file uses its part")]
 
 use awsim_model::api::elbv2::*;
 use awsim_model::api::route53::{
