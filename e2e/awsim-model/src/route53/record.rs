@@ -104,13 +104,12 @@ fn check_alias(settings: &Settings, set: &ResourceRecordSet, alias: &AliasTarget
     let zone = alias.hosted_zone_id.trim_start_matches("/hostedzone/").to_owned();
     let target = name::normalise(&alias.dns_name).map_err(|why| format!("FATAL problem: {why}"))?;
     let create = format!("Tried to create an alias that targets {target}, type {} in zone {zone}", set.kind);
-    if zone == settings.elb_zone_id() {
-        if !target.ends_with(&format!(".{}.", settings.elb_suffix())) {
-            return Err(format!("{create}, but the alias target name does not lie within the target zone"));
-        }
-        if !["A", "AAAA"].contains(&set.kind.as_str()) {
-            return Err(format!("{create}, but that target was not found"));
-        }
+    // Of other zones the batch knows whether they exist.
+    if (zone == settings.elb_zone_id()) != target.ends_with(&format!(".{}.", settings.elb_suffix())) {
+        return Err(format!("{create}, but the alias target name does not lie within the target zone"));
+    }
+    if zone == settings.elb_zone_id() && !["A", "AAAA"].contains(&set.kind.as_str()) {
+        return Err(format!("{create}, but that target was not found"));
     }
     Ok(AliasTarget { hosted_zone_id: zone, dns_name: target, evaluate_target_health: alias.evaluate_target_health })
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use awsim_model::{Backend, HealthProbe};
+use awsim_model::{Backend, HealthProbe, Millis};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
@@ -18,7 +18,8 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// What is known about one target of one group.
 struct Record {
-    due: Instant,
+    /// On the simulator's clock, so that a pushed clock brings checks forward.
+    due: Millis,
     running: bool,
     successes: u32,
     failures: u32,
@@ -43,7 +44,7 @@ pub(crate) async fn run(world: Arc<World>, at_most: Option<Duration>, stop: Canc
 }
 
 fn start_due(world: &Arc<World>, records: &Records, probes: Vec<HealthProbe>, at_most: Option<Duration>) {
-    let now = Instant::now();
+    let now = world.now();
     let mut known = records.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted: BTreeMap<(String, Backend), HealthProbe> =
         probes.into_iter().map(|probe| ((probe.target_group.clone(), probe.target.clone()), probe)).collect();
@@ -60,8 +61,8 @@ fn start_due(world: &Arc<World>, records: &Records, probes: Vec<HealthProbe>, at
         if record.running || record.due > now {
             continue;
         }
-        let interval = Duration::from_millis(probe.interval.0);
-        record.due = now + at_most.map_or(interval, |most| interval.min(most));
+        let most = at_most.map_or(u64::MAX, |most| u64::try_from(most.as_millis()).unwrap_or(u64::MAX));
+        record.due = now + Millis(probe.interval.0.min(most));
         record.running = true;
         let (world, records) = (Arc::clone(world), Arc::clone(records));
         tokio::spawn(async move {
