@@ -377,8 +377,7 @@ fn change(current: &HealthCheck, changes: &Changes<'_>, grpc: bool) -> Result<He
         ));
     }
     if let Some(protocol) = changes.protocol {
-        let http = ["HTTP", "HTTPS"].contains(&protocol.as_str());
-        if !http && !["TCP", "TLS", "UDP", "TCP_UDP"].contains(&protocol.as_str()) {
+        if !["HTTP", "HTTPS"].contains(&protocol.as_str()) {
             return Err(AwsError::validation(format!("Health check protocol '{protocol}' must be HTTP or HTTPS")));
         }
         next.protocol.clone_from(protocol);

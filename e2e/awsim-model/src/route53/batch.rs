@@ -44,7 +44,7 @@ impl Aws {
                 Ok(set) => normal.push((change.action.as_str(), set)),
             }
         }
-        for (_, set) in &normal {
+        for (_, set) in normal.iter().filter(|(action, _)| *action != "DELETE") {
             let Some(alias) = &set.alias_target else { continue };
             let zone = &alias.hosted_zone_id;
             if *zone != self.settings.elb_zone_id() && !self.route53.zones.contains(zone) {
