@@ -9,7 +9,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
@@ -188,7 +188,7 @@ async fn store(
         name: Some(name.to_owned()),
         labels: Some(labels),
         // Two leaders at a hand-over: one of them gets a conflict and looks again.
-        resource_version: before.as_ref().and_then(|s| s.resource_version()),
+        resource_version: before.as_ref().and_then(kube::ResourceExt::resource_version),
         ..ObjectMeta::default()
     };
     let secret = Secret { metadata, type_: Some(type_.to_owned()), data: Some(data), ..Secret::default() };
