@@ -63,7 +63,7 @@ impl Agent {
             tokio::select! {
                 biased;
                 status = ended(self.nginx.as_ref()) => {
-                    let said = self.nginx.as_ref().and_then(Nginx::last_error).unwrap_or_default();
+                    let said = self.nginx.as_ref().map(Nginx::last_words).unwrap_or_default();
                     bail!("nginx ended by itself ({status}); its last words: {said:?}");
                 }
                 () = moment(until) => break,
@@ -237,11 +237,13 @@ async fn confirm(nginx: &Nginx, hash: &str, settle: Duration) -> Result<()> {
             since = None;
         }
         if nginx.has_exited() {
-            bail!("nginx ended: {}", nginx.last_error().unwrap_or_default());
+            bail!("nginx ended: {}", nginx.last_words());
+        }
+        if let Some(refusal) = nginx.refusal() {
+            bail!("nginx refuses to run the configuration: {refusal}");
         }
         if Instant::now() >= deadline {
-            let said = nginx.last_error().unwrap_or_else(|| "nothing".into());
-            bail!("nginx did not take the configuration within {} s; it said: {said}", TAKES.as_secs());
+            bail!("nginx did not take the configuration within {} s", TAKES.as_secs());
         }
         sleep(Duration::from_millis(10)).await;
     }

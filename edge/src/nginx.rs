@@ -143,11 +143,33 @@ impl Nginx {
         !self.has_exited() && served().await.is_ok_and(|answer| answer == hash)
     }
 
-    /// The newest error nginx has logged since the last reload, for messages.
-    pub fn last_error(&self) -> Option<String> {
+    /// Why the last reload or start failed, once nginx has said its last word on it.
+    pub fn refusal(&self) -> Option<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().find(|line| line.contains("[emerg]")).or(lines.front()).cloned()
+        refusal(lines.iter().rev().map(String::as_str))
     }
+
+    /// The last line nginx has logged.
+    pub fn last_words(&self) -> String {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.front().cloned().unwrap_or_default()
+    }
+}
+
+/// From lines in order, the distinct causes of a failure. A failing bind() is tried five times within 2.5 s, so alone
+/// it decides nothing.
+fn refusal<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut causes: Vec<&str> = Vec::new();
+    let mut decided = false;
+    for line in lines {
+        let Some((_, text)) = line.split_once("[emerg] ") else { continue };
+        let text = text.split_once(": ").map_or(text, |(_, text)| text);
+        decided |= !text.starts_with("bind()");
+        if !causes.contains(&text) {
+            causes.push(text);
+        }
+    }
+    decided.then(|| causes.join("; "))
 }
 
 /// The hash that nginx's workers answer on loopback. A new connection each time: an open one stays with its old worker.
@@ -180,5 +202,21 @@ fn log_line(line: &str) {
         tracing::warn!(target: "nginx", "{line}");
     } else {
         tracing::info!(target: "nginx", "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+
+    #[test]
+    fn a_failing_bind_is_decided_when_nginx_gives_up() {
+        let bind = "2026/11/21 12:53:54 [emerg] 10#10: bind() to 0.0.0.0:8090 failed (98: Address in use)";
+        assert_eq!(refusal([bind, bind].into_iter()), None);
+        let end = "2026/11/21 12:53:57 [emerg] 10#10: still could not bind()";
+        assert_eq!(
+            refusal(["2026/11/21 12:53:54 [warn] 10#10: other", bind, bind, end].into_iter()).as_deref(),
+            Some("bind() to 0.0.0.0:8090 failed (98: Address in use); still could not bind()")
+        );
     }
 }
