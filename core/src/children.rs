@@ -155,7 +155,7 @@ fn deployment(world: &World, settings: &Settings, table: &RouteTable) -> Value {
                     "ports": ports,
                     "readinessProbe": { "httpGet": { "path": "/readyz", "port": "admin" }, "periodSeconds": 2, "failureThreshold": 2 },
                     "startupProbe": { "httpGet": { "path": "/readyz", "port": "admin" }, "periodSeconds": 1, "failureThreshold": 60 },
-                    "livenessProbe": { "httpGet": { "path": "/healthz", "port": "admin" }, "periodSeconds": 10, "timeoutSeconds": 3 },
+                    "livenessProbe": { "httpGet": { "path": "/livez", "port": "admin" }, "periodSeconds": 10, "timeoutSeconds": 3 },
                     "resources": resources,
                     "securityContext": {
                         "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },

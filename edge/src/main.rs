@@ -1,3 +1,78 @@
 //! The agent beside nginx: table in, running nginx out.
+//!
+//! ```text
+//! table file --look--> RouteTable --render--> nginx.conf --nginx -t--> start or HUP --ask workers--> reported hash
+//! ```
+//!
+//! It is PID 1 of the edge pod, holds no Kubernetes token and knows only the `route` crate.
 
-fn main() {}
+mod agent;
+mod flags;
+mod http;
+mod metrics;
+mod nginx;
+mod signals;
+mod status;
+mod table_file;
+mod version;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::flags::{Flags, LogFormat};
+use crate::status::Status;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let flags = Flags::parse();
+    if let Err(error) = start_log(&flags) {
+        eprintln!("gatehouse-edge: {error:#}");
+        return ExitCode::from(2);
+    }
+    let result = run(flags).await;
+    nginx::reap_orphans();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(flags: &Flags) -> Result<()> {
+    let filter = EnvFilter::try_new(&flags.log).with_context(|| format!("--log {:?} is no filter", flags.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match flags.log_format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+async fn run(flags: Flags) -> Result<()> {
+    let program = flags.nginx_program();
+    let version = version::check(&program, flags.allow_old_nginx).await?;
+    let metrics = metrics::Metrics::new().context("metrics cannot be registered")?;
+    let (status, watched) = watch::channel(Status { nginx: version.to_string(), ..Status::default() });
+    let stop = signals::listen(Duration::from_secs(flags.drain), status.clone())?;
+
+    for (port, flag, router) in [
+        (flags.admin_port, "--admin-port", http::admin(watched)),
+        (flags.metrics_port, "--metrics-port", http::metrics(metrics.clone())),
+    ] {
+        let address = (flags.bind, port);
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("{flag} {port} on {} is not free", flags.bind))?;
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+    tokio::spawn(agent::watch_nginx(status.clone(), metrics.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), nginx = %version, "edge agent started");
+    agent::Agent::new(flags, program, status, metrics).run(stop).await
+}

@@ -1,0 +1,312 @@
+//! What the tests stand on: a network namespace, the agent, backends, a DNS server and a client, all on loopback.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gatehouse_route::RouteTable;
+use serde_json::{Value, json};
+
+pub const TRAFFIC: u16 = 8080;
+pub const DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 53);
+const INSIDE: &str = "GATEHOUSE_EDGE_TEST_INSIDE";
+
+/// Runs a test in network and process namespaces of its own: nginx.conf has fixed ports, and whatever happens nothing
+/// outlives the test.
+pub fn isolated(name: &str, test: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return test();
+    }
+    let Some(nginx) = nginx() else {
+        eprintln!("not run: {name}: no nginx; set GATEHOUSE_NGINX, or `platform which nginx` puts one into the cache");
+        return;
+    };
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"])
+        .arg("ip link set lo up && exec \"$0\" \"$@\"")
+        .arg(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .env("GATEHOUSE_NGINX", nginx)
+        .stdin(Stdio::null());
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => return eprintln!("not run: {name}: unshare: {error}"),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() && said.contains("unshare failed") {
+        return eprintln!("not run: {name}: needs root for network namespaces: {}", said.trim());
+    }
+    assert!(output.status.success(), "{}\n{said}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{said}");
+}
+
+/// The nginx to test with: named, or the newest one the platform keeps.
+fn nginx() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("GATEHOUSE_NGINX") {
+        return Some(path.into());
+    }
+    let cache = std::env::var_os("GATEHOUSE_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/gatehouse")))?;
+    let mut found: Vec<_> = std::fs::read_dir(cache)
+        .ok()?
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("platform-"))
+        .map(|entry| entry.path().join("bin/nginx"))
+        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+        .collect();
+    found.sort();
+    found.pop().map(|(_, path)| path)
+}
+
+/// A route as the table's JSON has it: path, type and backends as (service, port, weight).
+pub fn route(path: &str, path_type: &str, backends: &[(&str, Value, u32)]) -> Value {
+    let backends: Vec<Value> = backends
+        .iter()
+        .map(|(service, port, weight)| json!({ "service": service, "port": port, "weight": weight }))
+        .collect();
+    json!({ "path": path, "pathType": path_type, "timeout": "2s", "backends": backends })
+}
+
+/// One backend by number.
+pub fn to(service: &'static str) -> [(&'static str, Value, u32); 1] {
+    [(service, json!({ "number": 9000 }), 1)]
+}
+
+/// A table on port 8080 with these hosts.
+pub fn table(hosts: &[(&str, Vec<Value>)]) -> RouteTable {
+    let hosts: BTreeMap<&str, Value> =
+        hosts.iter().map(|(host, routes)| (*host, json!({ "routes": routes }))).collect();
+    let text = json!({
+        "version": 1, "namespace": "team-a", "clusterDomain": "cluster.local", "resolver": DNS.to_string(),
+        "ports": { "8080": {
+            "loadBalancer": "public", "trusted": ["127.0.0.1/32"], "maxBodySize": "1Ki", "idleTimeout": "60s",
+            "hosts": hosts,
+        }},
+    });
+    RouteTable::from_json(&text.to_string()).unwrap()
+}
+
+/// The agent under test.
+pub struct Agent {
+    pub child: Child,
+    pub dir: tempfile::TempDir,
+}
+
+impl Agent {
+    pub fn start(args: &[&str]) -> Agent {
+        let dir = tempfile::tempdir().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_gatehouse-edge"))
+            .arg("--table")
+            .arg(dir.path().join("table.json"))
+            .arg("--nginx")
+            .arg(std::env::var_os("GATEHOUSE_NGINX").unwrap())
+            .arg("--work-dir")
+            .arg(dir.path())
+            .args(["--bind", "127.0.0.1"])
+            .args(args)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let agent = Agent { child, dir };
+        eventually("the admin port", || admin("/livez").is_some());
+        agent
+    }
+
+    /// Writes the table as the kubelet would: a new file takes the name.
+    pub fn write(&self, content: &str) {
+        let next = self.dir.path().join("table.next");
+        std::fs::write(&next, content).unwrap();
+        std::fs::rename(next, self.dir.path().join("table.json")).unwrap();
+    }
+
+    /// Writes a table and waits until its hash is reported.
+    pub fn serve(&self, table: &RouteTable) {
+        self.write(&table.to_json());
+        let hash = table.hash();
+        eventually("the new hash", || admin("/hash").is_some_and(|answer| answer.body == hash));
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the agent's end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Fails after 15 s.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within 15 s");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub code: u16,
+    pub body: String,
+    pub closes: bool,
+}
+
+/// A connection that is kept alive.
+pub struct Client(BufReader<TcpStream>);
+
+impl Client {
+    pub fn connect(port: u16) -> std::io::Result<Client> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_nodelay(true)?;
+        Ok(Client(BufReader::new(stream)))
+    }
+
+    pub fn ask(&mut self, host: &str, path: &str, more: &str) -> std::io::Result<Answer> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
+        self.0.get_mut().write_all(head.as_bytes())?;
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            if self.0.read_line(&mut line)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            match line.trim_end() {
+                "" => break,
+                line => lines.push(line.to_ascii_lowercase()),
+            }
+        }
+        let header = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let mut body = vec![0; header("content-length:").map_or(0, |text| text.parse().unwrap())];
+        self.0.read_exact(&mut body)?;
+        Ok(Answer {
+            code: lines[0].split(' ').nth(1).unwrap().parse().unwrap(),
+            body: String::from_utf8(body).unwrap(),
+            closes: header("connection:") == Some("close"),
+        })
+    }
+}
+
+/// One request through the edge on a connection of its own.
+pub fn get(host: &str, path: &str) -> Answer {
+    get_with(host, path, "")
+}
+
+pub fn get_with(host: &str, path: &str, more: &str) -> Answer {
+    Client::connect(TRAFFIC).unwrap().ask(host, path, more).unwrap()
+}
+
+/// One request to the admin port; `None` while it is not there.
+pub fn admin(path: &str) -> Option<Answer> {
+    Client::connect(8081).ok()?.ask("admin", path, "").ok()
+}
+
+/// Backends on port 9000 that answer `<name> <path> <forwarded headers>`; `/slow` takes 5 s.
+pub fn backends(names: &'static [&'static str]) {
+    let mut zone = BTreeMap::new();
+    for (i, name) in names.iter().enumerate() {
+        let address = Ipv4Addr::new(127, 0, 9, u8::try_from(i).unwrap() + 1);
+        zone.insert(format!("{name}.team-a.svc.cluster.local"), address);
+        let listener = TcpListener::bind((address, 9000)).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || backend(name, stream));
+            }
+        });
+    }
+    let zone = Arc::new(zone);
+    let socket = UdpSocket::bind((DNS, 53)).unwrap();
+    thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((len, from)) = socket.recv_from(&mut query) {
+            let _ = socket.send_to(&dns_answer(&query[..len], &zone), from);
+        }
+    });
+}
+
+fn backend(name: &str, stream: TcpStream) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            match stream.read_line(&mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) if line == "\r\n" => break,
+                Ok(_) => head.push(line.trim_end().to_owned()),
+            }
+        }
+        let path = head[0].split(' ').nth(1).unwrap().to_owned();
+        if path.ends_with("/slow") {
+            thread::sleep(Duration::from_secs(5));
+        }
+        let header = |name: &str| {
+            let found = head.iter().find(|line| line.to_ascii_lowercase().starts_with(name));
+            found.map_or("-", |line| line.split_once(": ").map_or("-", |(_, value)| value)).to_owned()
+        };
+        let (client, real, host) = (header("x-forwarded-for:"), header("x-real-ip:"), header("host:"));
+        let body = format!("{name} {path} for={client} real={real} host={host}");
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        if stream.get_mut().write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// A for `<service>.team-a...`, SRV with port 9000 for `_http._tcp.<service>.team-a...`, NXDOMAIN for the rest.
+fn dns_answer(query: &[u8], zone: &BTreeMap<String, Ipv4Addr>) -> Vec<u8> {
+    let mut labels = Vec::new();
+    let mut at = 12;
+    while query[at] != 0 {
+        let len = usize::from(query[at]);
+        labels.push(String::from_utf8_lossy(&query[at + 1..at + 1 + len]).to_lowercase());
+        at += len + 1;
+    }
+    let question_end = at + 5;
+    let (kind, name) = (query[at + 2], labels.join("."));
+    let data = match kind {
+        1 => zone.get(&name).map(|address| address.octets().to_vec()),
+        33 => name.strip_prefix("_http._tcp.").filter(|target| zone.contains_key(*target)).map(|target| {
+            let mut data = vec![0, 0, 0, 1];
+            data.extend(9000_u16.to_be_bytes());
+            for label in target.split('.') {
+                data.push(u8::try_from(label.len()).unwrap());
+                data.extend(label.as_bytes());
+            }
+            data.push(0);
+            data
+        }),
+        _ => None,
+    };
+    let known = data.is_some();
+    let mut out = query[..2].to_vec();
+    out.extend([0x85, if known { 0x80 } else { 0x83 }, 0, 1, 0, u8::from(known), 0, 0, 0, 0]);
+    out.extend(&query[12..question_end]);
+    if let Some(data) = data {
+        out.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 5]);
+        out.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+        out.extend(data);
+    }
+    out
+}
