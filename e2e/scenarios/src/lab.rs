@@ -88,6 +88,11 @@ impl Lab {
             if name == "edge" {
                 spec.files.push(Add { source: nginx.clone(), dest: "/nginx".into(), mode: Some(0o755) });
             }
+            if name == "operator" {
+                // What every base image has: the authorities behind AWS's endpoints.
+                let authorities = "/etc/ssl/certs/ca-certificates.crt";
+                spec.files.push(Add { source: authorities.into(), dest: authorities.into(), mode: Some(0o644) });
+            }
             let archive = self.folder.join(format!("{name}.tar"));
             image::write(&spec, &archive)?;
             self.platform.load_image(&archive)?;
