@@ -2,33 +2,73 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
 
-# Slow products live outside the clone, so that a second run and a second clone are fast.
+# Slow products live outside the clone, so that a second run and a second clone are fast. Cargo keeps its own account
+# of what is stale, so its folder is keyed by the toolchain; the Kubernetes kit is keyed by its go.sum (e2e/platform).
 export GATEHOUSE_CACHE ?= $(HOME)/.cache/gatehouse
-export CARGO_TARGET_DIR ?= $(GATEHOUSE_CACHE)/target
+TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+export CARGO_TARGET_DIR ?= $(GATEHOUSE_CACHE)/target-$(TOOLCHAIN)
 BIN := $(CARGO_TARGET_DIR)/debug
+VENV := $(GATEHOUSE_CACHE)/venv-$(shell sha256sum e2e/awsim/conformance/requirements.txt | cut -c1-12)
 
 .PHONY: help
 help: ## List these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: build
-build: ## Build every binary (one profile for all)
-	cargo build --workspace --bins
-
-.PHONY: unit
-unit: ## Run the tests that need no cluster and no root
-	cargo test --workspace
-
-.PHONY: check
-check: ## Formatting, clippy without warnings
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+.PHONY: demo
+demo: needs-root build ## Show the whole job on real parts; ONCE=1 ends after the last fact
+	@$(BIN)/demo
 
 .PHONY: test
-test: ## Everything but the slow and rare
-	$(MAKE) unit
+test: needs-root build ## Every test but the slow and rare: units, AWS conformance, cluster, wire faults, demo
+	@./hack/step "unit tests, fault matrix, real nginx"  cargo test --workspace --quiet
+	@./hack/step "AWS simulator against boto3"           $(MAKE) conformance
+	@./hack/step "local platform, real kubelet"          env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test real -- --test-threads=1
+	@./hack/step "operator on the wire, faults, kills"   env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test wire -- --test-threads=1
+	@./hack/step "the demo, once"                        env ONCE=1 DEMO_NAME=test $(BIN)/demo
+
+.PHONY: test-long
+test-long: test ## Also what is slow and rare: the fault matrix of pairs
+	@./hack/step "pairs of faults" env GATEHOUSE_LONG=1 cargo test --workspace --quiet --test converge -- pairs --nocapture
+
+.PHONY: unit
+unit: ## Tests that need neither root nor a cluster
+	cargo test --workspace --quiet
+
+.PHONY: conformance
+conformance: build $(VENV)/ready ## 600 checks of the AWS simulator by boto3, an independent client
+	@./hack/conformance $(BIN)/awsim $(VENV)/bin/python
+
+.PHONY: check
+check: ## Formatting, clippy without warnings, generated files up to date, dependency rules
+	@./hack/step "format"                cargo fmt --all --check
+	@./hack/step "clippy"                cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@./hack/step "generated files"       ./hack/generated --check
+	@./hack/step "dependency rules"      ./hack/dependencies
+
+.PHONY: gen
+gen: ## Write the generated files anew: CRDs
+	./hack/generated
+
+.PHONY: bench
+bench: ## Engine: full recomputation and one outcome at 1,000 and 10,000 apps
+	cargo build --workspace --examples --quiet && $(BIN)/examples/bench
+
+.PHONY: build
+build: ## Build every binary (one profile for all)
+	@./hack/step "build" cargo build --workspace --bins --quiet
 
 .PHONY: clean
-clean: ## Remove the cache of built things
+clean: ## Take down what runs and remove the cache of built things
+	@if [ -x $(BIN)/platform ]; then $(BIN)/platform down --all; fi
 	rm -rf $(GATEHOUSE_CACHE)
+
+.PHONY: needs-root
+needs-root:
+	@./hack/needs
+
+$(VENV)/ready: e2e/awsim/conformance/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@

@@ -425,7 +425,7 @@ impl Engine {
             (_, RefusalClass::Throttled | RefusalClass::Transient) => (500, 20_000),
             (_, RefusalClass::Denied | RefusalClass::Quota | RefusalClass::Invalid) => (2_000, 60_000),
         };
-        let entry = self.back_off.entry(step.key.clone()).or_insert_with(BackOff::default);
+        let entry = self.back_off.entry(step.key.clone()).or_default();
         entry.failures = entry.failures.saturating_add(1);
         entry.until = now.plus((base << entry.failures.min(10).saturating_sub(1)).min(most));
     }

@@ -182,6 +182,11 @@ impl Aws {
         self.acm.certificates.get(arn).map(|certificate| certificate.names.clone())
     }
 
+    /// Every certificate's ARN and names.
+    pub fn certificates(&self) -> BTreeMap<String, Vec<String>> {
+        self.acm.certificates.iter().map(|(arn, certificate)| (arn.clone(), certificate.names.clone())).collect()
+    }
+
     /// Every listener that accepts connections at `now`.
     pub fn live_listeners(&self, now: Millis) -> Vec<LiveListener> {
         let mut live = Vec::new();

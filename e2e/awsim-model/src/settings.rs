@@ -132,7 +132,7 @@ impl Delays {
             acm_timeout: Millis::secs(72 * 3600),
             listener_visible: Millis::secs(2),
             in_use_lag: Millis::secs(4),
-            describe_lag: Millis(500),
+            describe_lag: Millis(0),
             tagging_lag: Millis::secs(10),
             draining_cap: Millis::secs(3600),
         }

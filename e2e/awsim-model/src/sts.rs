@@ -79,6 +79,12 @@ impl Aws {
         }
         let types = call.resource_type_filters.as_deref().unwrap_or_default();
         let arns = call.resource_arn_list.as_deref().unwrap_or_default();
+        let filtered = !filters.is_empty() || !types.is_empty();
+        if !arns.is_empty() && filtered {
+            return Err(invalid(
+                "ResourceARNList cannot be specified together with TagFilters or ResourceTypeFilters".into(),
+            ));
+        }
         // Only resources that have tags; a new one shows up late.
         let lag = self.settings.delays.tagging_lag;
         let elb = self

@@ -1,1 +1,9 @@
-//! The demo and the end-to-end tests: drive built binaries, never their insides.
+//! The demo and the end-to-end tests: they drive built binaries, never their insides.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `lab` | platform, AWS simulator, images, Gatehouse itself: what every scenario stands on |
+//! | `tell` | what a person sees: steps with their measured time, facts that hold or not |
+
+pub mod lab;
+pub mod tell;

@@ -21,6 +21,20 @@ pub(super) fn groups(actions: &[Action]) -> BTreeSet<String> {
         .collect()
 }
 
+/// A listener of HTTPS does not send its clients to HTTP.
+pub(super) fn check_redirects(listener_protocol: &str, actions: &[Action]) -> Result<(), AwsError> {
+    let to_http = |action: &Action| {
+        action.redirect_config.as_ref().is_some_and(|redirect| redirect.protocol.as_deref() == Some("HTTP"))
+    };
+    if listener_protocol == "HTTPS" && actions.iter().any(to_http) {
+        return Err(AwsError::new(
+            "InvalidLoadBalancerAction",
+            "A listener of protocol 'HTTPS' cannot redirect to protocol 'HTTP'",
+        ));
+    }
+    Ok(())
+}
+
 impl Aws {
     /// Checks actions and brings them into the form in which AWS answers them.
     pub(super) fn normalise_actions(&self, actions: &[Action]) -> Result<Vec<Action>, AwsError> {
@@ -95,7 +109,15 @@ impl Aws {
         for tuple in tuples {
             let arn = tuple.target_group_arn;
             Kind::TargetGroup.check(&arn)?;
-            self.group(&arn)?;
+            let protocol = &self.group(&arn)?.protocol;
+            if !["HTTP", "HTTPS"].contains(&protocol.as_str()) {
+                return Err(AwsError::new(
+                    "IncompatibleProtocols",
+                    format!(
+                        "Target group '{arn}' of protocol '{protocol}' cannot be used by an application load balancer"
+                    ),
+                ));
+            }
             if !seen.insert(arn.clone()) {
                 return Err(AwsError::validation(format!("Target group '{arn}' is named twice in a forward action")));
             }

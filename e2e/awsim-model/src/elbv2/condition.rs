@@ -242,6 +242,10 @@ fn check_regexes(field: &str, regexes: Option<&[String]>) -> Result<(), AwsError
 /// Refuses what AWS's regex engine does not have; ours has look-around and back-references neither.
 pub(super) fn check_regex(regex: &str) -> Result<(), AwsError> {
     let refused = |why: &str| AwsError::validation(format!("The regular expression '{regex}' is not valid: {why}"));
+    if regex.contains("(?R") {
+        // Ours reads this as a flag.
+        return Err(refused("recursion is not supported"));
+    }
     let mut quantified = false;
     let mut in_class = false;
     let mut characters = regex.chars();

@@ -64,6 +64,7 @@ impl Aws {
             call.protocol.as_deref().ok_or_else(|| AwsError::validation("A listener protocol must be specified"))?;
         let front = self.check_front(now, protocol, call.ssl_policy.as_deref(), call.certificates.as_deref())?;
         let default_actions = self.normalise_actions(&call.default_actions)?;
+        action::check_redirects(&front.protocol, &default_actions)?;
         let tags = call.tags.as_deref().unwrap_or_default();
         check_tags(&BTreeMap::new(), tags, self.settings.quotas.get(quota::TAGS))?;
 
@@ -142,6 +143,7 @@ impl Aws {
             None | Some([]) => current.default_actions.clone(),
             Some(actions) => self.normalise_actions(actions)?,
         };
+        action::check_redirects(&front.protocol, &default_actions)?;
         let (old, new) = (action::groups(&current.default_actions), action::groups(&default_actions));
         self.check_association(&current.load_balancer, &new, &old)?;
 

@@ -31,6 +31,7 @@ impl Aws {
         let load_balancer = listener.load_balancer.clone();
         let conditions = self.normalise_conditions(&call.conditions)?;
         let actions = self.normalise_actions(&call.actions)?;
+        action::check_redirects(&listener.protocol, &actions)?;
         let transforms = call.transforms.clone().unwrap_or_default();
         transform::check(&transforms)?;
         check_tags(&BTreeMap::new(), call.tags.as_deref().unwrap_or_default(), self.settings.quotas.get(quota::TAGS))?;
@@ -73,13 +74,15 @@ impl Aws {
         Kind::Rule.check(arn)?;
         self.refuse_default(arn, "modified, use ModifyListener for its actions")?;
         let current = self.rule(arn)?.clone();
-        let load_balancer = self.listener(&current.listener)?.load_balancer.clone();
+        let listener = self.listener(&current.listener)?;
+        let load_balancer = listener.load_balancer.clone();
         let mut next = current.clone();
         if let Some(conditions) = call.conditions.as_deref().filter(|c| !c.is_empty()) {
             next.conditions = self.normalise_conditions(conditions)?;
         }
         if let Some(actions) = call.actions.as_deref().filter(|a| !a.is_empty()) {
             next.actions = self.normalise_actions(actions)?;
+            action::check_redirects(&listener.protocol, &next.actions)?;
         }
         let transforms = call.transforms.as_deref().unwrap_or_default();
         match (transforms, call.reset_transforms.unwrap_or(false)) {

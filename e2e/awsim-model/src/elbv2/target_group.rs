@@ -93,9 +93,10 @@ impl Aws {
             )));
         }
         let protocol = call.protocol.clone().ok_or_else(|| AwsError::validation("A protocol must be specified"))?;
-        if !["HTTP", "HTTPS"].contains(&protocol.as_str()) {
+        let http = ["HTTP", "HTTPS"].contains(&protocol.as_str());
+        if !http && !["TCP", "TLS", "UDP", "TCP_UDP"].contains(&protocol.as_str()) {
             return Err(AwsError::validation(format!(
-                "Target group protocol '{protocol}' must be HTTP or HTTPS; others are not modelled"
+                "Target group protocol '{protocol}' must be one of HTTP, HTTPS, TCP, TLS, UDP, TCP_UDP"
             )));
         }
         let protocol_version = call.protocol_version.clone().unwrap_or_else(|| "HTTP1".into());
@@ -116,10 +117,12 @@ impl Aws {
                 "Target group IP address type '{ip_address_type}' must be ipv4 or ipv6"
             )));
         }
+        // Groups of network load balancers can be created, so that application load balancers can refuse them.
+        let protocol_version = if http { protocol_version } else { String::new() };
         let grpc = protocol_version == "GRPC";
         let initial = HealthCheck {
             enabled: true,
-            protocol: protocol.clone(),
+            protocol: if http { protocol.clone() } else { "TCP".into() },
             port: "traffic-port".into(),
             path: if grpc { "/AWS.ALB/healthcheck" } else { "/" }.into(),
             interval: 30,
@@ -456,11 +459,11 @@ fn show(group: &Group) -> api::TargetGroup {
         health_check_timeout_seconds: check.timeout,
         healthy_threshold_count: check.healthy,
         unhealthy_threshold_count: check.unhealthy,
-        health_check_path: Some(check.path.clone()),
-        matcher: Some(check.matcher.clone()),
+        health_check_path: (check.protocol != "TCP").then(|| check.path.clone()),
+        matcher: (check.protocol != "TCP").then(|| check.matcher.clone()),
         load_balancer_arns: group.load_balancer.iter().cloned().collect(),
         target_type: group.target_type.clone(),
-        protocol_version: Some(group.protocol_version.clone()),
+        protocol_version: Some(group.protocol_version.clone()).filter(|version| !version.is_empty()),
         ip_address_type: group.ip_address_type.clone(),
     }
 }

@@ -44,6 +44,16 @@ impl Aws {
                 Ok(set) => normal.push((change.action.as_str(), set)),
             }
         }
+        for (_, set) in normal.iter().filter(|(action, _)| *action != "DELETE") {
+            let Some(alias) = &set.alias_target else { continue };
+            let zone = &alias.hosted_zone_id;
+            if *zone != self.settings.elb_zone_id() && !self.route53.zones.contains(zone) {
+                faults.push(format!(
+                    "Tried to create an alias that targets {}, type {} in zone {zone}, but that zone was not found",
+                    alias.dns_name, set.kind
+                ));
+            }
+        }
         let next = apply(&zone.name, &zone.id, &zone.records, &normal, &mut faults);
         let limit = self.settings.quotas.get(quota::RECORDS_PER_ZONE);
         if faults.is_empty() && i64::try_from(next.len()).unwrap_or(i64::MAX) > limit && next.len() > zone.records.len()

@@ -67,7 +67,10 @@ pub(super) fn normalise(
         normal.resource_records = None;
     }
     if let Some(alias) = &set.alias_target {
-        match check_alias(settings, &normal, alias) {
+        // What is deleted is compared with what is there, and need not make sense.
+        let checked =
+            if change.action == "DELETE" { stored_alias(alias) } else { check_alias(settings, &normal, alias) };
+        match checked {
             Ok(alias) => normal.alias_target = Some(alias),
             Err(why) => return Ok(Err(why)),
         }
@@ -100,19 +103,26 @@ pub(super) fn normalise(
     Ok(Ok(normal))
 }
 
+fn stored_alias(alias: &AliasTarget) -> Result<AliasTarget, String> {
+    Ok(AliasTarget {
+        hosted_zone_id: alias.hosted_zone_id.trim_start_matches("/hostedzone/").to_owned(),
+        dns_name: name::normalise(&alias.dns_name).map_err(|why| format!("FATAL problem: {why}"))?,
+        evaluate_target_health: alias.evaluate_target_health,
+    })
+}
+
 fn check_alias(settings: &Settings, set: &ResourceRecordSet, alias: &AliasTarget) -> Result<AliasTarget, String> {
-    let zone = alias.hosted_zone_id.trim_start_matches("/hostedzone/").to_owned();
-    let target = name::normalise(&alias.dns_name).map_err(|why| format!("FATAL problem: {why}"))?;
+    let stored = stored_alias(alias)?;
+    let (zone, target) = (&stored.hosted_zone_id, &stored.dns_name);
     let create = format!("Tried to create an alias that targets {target}, type {} in zone {zone}", set.kind);
-    if zone == settings.elb_zone_id() {
-        if !target.ends_with(&format!(".{}.", settings.elb_suffix())) {
-            return Err(format!("{create}, but the alias target name does not lie within the target zone"));
-        }
-        if !["A", "AAAA"].contains(&set.kind.as_str()) {
-            return Err(format!("{create}, but that target was not found"));
-        }
+    // Of other zones the batch knows whether they exist.
+    if (zone == settings.elb_zone_id()) != target.ends_with(&format!(".{}.", settings.elb_suffix())) {
+        return Err(format!("{create}, but the alias target name does not lie within the target zone"));
     }
-    Ok(AliasTarget { hosted_zone_id: zone, dns_name: target, evaluate_target_health: alias.evaluate_target_health })
+    if zone == settings.elb_zone_id() && !["A", "AAAA"].contains(&set.kind.as_str()) {
+        return Err(format!("{create}, but that target was not found"));
+    }
+    Ok(stored)
 }
 
 fn check_value(kind: &str, value: &str) -> Result<(), String> {

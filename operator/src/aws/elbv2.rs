@@ -1,0 +1,212 @@
+//! Elastic Load Balancing v2. Reads page; composite reads are several calls.
+
+mod read;
+
+use std::collections::BTreeMap;
+
+use aws_sdk_elasticloadbalancingv2::Client;
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, Certificate, FixedResponseActionConfig, HostHeaderConditionConfig, IpAddressType,
+    LoadBalancerAttribute, LoadBalancerSchemeEnum, ProtocolEnum, RedirectActionConfig, RedirectActionStatusCodeEnum,
+    RuleCondition, Tag, TargetDescription, TargetGroupAttribute, TargetTypeEnum,
+};
+use gatehouse_core::aws::{AwsAnswer, AwsCall, ListenerKind, Refusal, RefusalClass, Target, host_condition};
+
+use super::Failure;
+
+pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Failure> {
+    match call {
+        AwsCall::ReadLimits => return read::limits(client).await,
+        AwsCall::ReadTargetGroups { prefix } => return read::target_groups(client, &prefix).await,
+        AwsCall::ReadTargetGroup { name } => return read::target_group(client, &name).await,
+        AwsCall::ReadLoadBalancer { name } => return read::load_balancer(client, &name).await,
+        AwsCall::ReadListeners { load_balancer } => return read::listeners(client, &load_balancer).await,
+        AwsCall::ReadRules { listener, known } => return read::rules(client, &listener, &known).await,
+        AwsCall::ReadListenerCertificates { listener } => return read::listener_certificates(client, &listener).await,
+        AwsCall::ReadTargetHealth { target_group } => return read::target_health(client, &target_group).await,
+        AwsCall::CreateLoadBalancer { name, subnets, security_groups, scheme, ip_address_type, tags: t } => {
+            let answer = client
+                .create_load_balancer()
+                .name(name)
+                .set_subnets(Some(subnets))
+                .set_security_groups(Some(security_groups))
+                .scheme(LoadBalancerSchemeEnum::from(scheme.as_str()))
+                .ip_address_type(IpAddressType::from(ip_address_type.as_str()))
+                .set_tags(Some(tags(&t)))
+                .send()
+                .await?;
+            return Ok(AwsAnswer::LoadBalancer(answer.load_balancers().first().and_then(read::balancer)));
+        }
+        AwsCall::ModifyLoadBalancerAttributes { load_balancer, attributes } => {
+            let one = |(k, v)| LoadBalancerAttribute::builder().key(k).value(v).build();
+            let attributes = attributes.into_iter().map(one).collect();
+            client
+                .modify_load_balancer_attributes()
+                .load_balancer_arn(load_balancer)
+                .set_attributes(Some(attributes))
+                .send()
+                .await?;
+        }
+        AwsCall::DeleteLoadBalancer { load_balancer } => {
+            client.delete_load_balancer().load_balancer_arn(load_balancer).send().await?;
+        }
+        AwsCall::CreateListener { load_balancer, kind, certificate: arn, ssl_policy, tags: t } => {
+            let (protocol, port, action) = match kind {
+                ListenerKind::Http => (ProtocolEnum::Http, 80, redirect()?),
+                ListenerKind::Https => (ProtocolEnum::Https, 443, not_found()?),
+            };
+            let answer = client
+                .create_listener()
+                .load_balancer_arn(load_balancer)
+                .protocol(protocol)
+                .port(port)
+                .set_ssl_policy(ssl_policy)
+                .set_certificates(arn.map(|arn| vec![certificate(arn)]))
+                .default_actions(action)
+                .set_tags(Some(tags(&t)))
+                .send()
+                .await?;
+            return Ok(AwsAnswer::Listeners(answer.listeners().iter().filter_map(read::listener).collect()));
+        }
+        AwsCall::ModifyListener { listener, certificate: arn, ssl_policy } => {
+            client
+                .modify_listener()
+                .listener_arn(listener)
+                .certificates(certificate(arn))
+                .ssl_policy(ssl_policy)
+                .send()
+                .await?;
+        }
+        AwsCall::DeleteListener { listener } => {
+            client.delete_listener().listener_arn(listener).send().await?;
+        }
+        AwsCall::AddListenerCertificates { listener, certificate: arn } => {
+            client.add_listener_certificates().listener_arn(listener).certificates(certificate(arn)).send().await?;
+        }
+        AwsCall::RemoveListenerCertificates { listener, certificate: arn } => {
+            client.remove_listener_certificates().listener_arn(listener).certificates(certificate(arn)).send().await?;
+        }
+        AwsCall::CreateRule { listener, priority, hosts, target_group, tags: t } => {
+            let answer = client
+                .create_rule()
+                .listener_arn(listener)
+                .priority(i32::try_from(priority).unwrap_or(i32::MAX))
+                .conditions(condition(&hosts))
+                .actions(Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group).build())
+                .set_tags(Some(tags(&t)))
+                .send()
+                .await?;
+            return arn(answer.rules().first().and_then(|r| r.rule_arn()));
+        }
+        AwsCall::ModifyRule { rule, hosts } => {
+            client.modify_rule().rule_arn(rule).conditions(condition(&hosts)).send().await?;
+        }
+        AwsCall::DeleteRule { rule } => {
+            client.delete_rule().rule_arn(rule).send().await?;
+        }
+        AwsCall::CreateTargetGroup { name, vpc, port, health_port, tags: t } => {
+            let answer = client
+                .create_target_group()
+                .name(name)
+                .protocol(ProtocolEnum::Http)
+                .port(i32::from(port))
+                .vpc_id(vpc)
+                .target_type(TargetTypeEnum::Ip)
+                .health_check_protocol(ProtocolEnum::Http)
+                .health_check_port(health_port.to_string())
+                .health_check_path("/healthz")
+                // The fastest that ALBs offer: an edge joins after one good check, and leaves after two bad ones.
+                .health_check_interval_seconds(5)
+                .health_check_timeout_seconds(2)
+                .healthy_threshold_count(2)
+                .unhealthy_threshold_count(2)
+                .set_tags(Some(tags(&t)))
+                .send()
+                .await?;
+            return arn(answer.target_groups().first().and_then(|g| g.target_group_arn()));
+        }
+        AwsCall::ModifyTargetGroupAttributes { target_group, attributes } => {
+            let one = |(k, v)| TargetGroupAttribute::builder().key(k).value(v).build();
+            let attributes = attributes.into_iter().map(one).collect();
+            client
+                .modify_target_group_attributes()
+                .target_group_arn(target_group)
+                .set_attributes(Some(attributes))
+                .send()
+                .await?;
+        }
+        AwsCall::DeleteTargetGroup { target_group } => {
+            client.delete_target_group().target_group_arn(target_group).send().await?;
+        }
+        AwsCall::RegisterTargets { target_group, targets } => {
+            client
+                .register_targets()
+                .target_group_arn(target_group)
+                .set_targets(Some(descriptions(targets)))
+                .send()
+                .await?;
+        }
+        AwsCall::DeregisterTargets { target_group, targets } => {
+            client
+                .deregister_targets()
+                .target_group_arn(target_group)
+                .set_targets(Some(descriptions(targets)))
+                .send()
+                .await?;
+        }
+        other => return Err(invalid(format!("{other:?} is no call of ELBv2"))),
+    }
+    Ok(AwsAnswer::Done)
+}
+
+fn invalid(message: impl Into<String>) -> Failure {
+    Failure::Refused(Refusal { class: RefusalClass::Invalid, message: message.into() })
+}
+
+fn arn(found: Option<&str>) -> Result<AwsAnswer, Failure> {
+    found
+        .map(|arn| AwsAnswer::Arn(arn.to_owned()))
+        .ok_or_else(|| Failure::Unknown("AWS created something and did not name it".into()))
+}
+
+fn tags(tags: &[(String, String)]) -> Vec<Tag> {
+    tags.iter().filter_map(|(k, v)| Tag::builder().key(k).value(v).build().into()).collect()
+}
+
+fn certificate(arn: String) -> Certificate {
+    Certificate::builder().certificate_arn(arn).build()
+}
+
+fn redirect() -> Result<Action, Failure> {
+    let to = RedirectActionConfig::builder()
+        .protocol("HTTPS")
+        .port("443")
+        .status_code(RedirectActionStatusCodeEnum::Http301)
+        .build();
+    Ok(Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(to).build())
+}
+
+fn not_found() -> Result<Action, Failure> {
+    let answer = FixedResponseActionConfig::builder()
+        .status_code("404")
+        .content_type("text/plain")
+        .message_body("not found")
+        .build();
+    Ok(Action::builder().r#type(ActionTypeEnum::FixedResponse).fixed_response_config(answer).build())
+}
+
+fn condition(hosts: &std::collections::BTreeSet<gatehouse_route::Host>) -> RuleCondition {
+    let (values, regex) = host_condition(hosts);
+    let some = |v: Vec<String>| (!v.is_empty()).then_some(v);
+    let config = HostHeaderConditionConfig::builder().set_values(some(values)).set_regex_values(some(regex)).build();
+    RuleCondition::builder().field("host-header").host_header_config(config).build()
+}
+
+fn descriptions(targets: std::collections::BTreeSet<Target>) -> Vec<TargetDescription> {
+    targets
+        .into_iter()
+        .map(|t| TargetDescription::builder().id(t.ip.to_string()).port(i32::from(t.port)).build())
+        .collect()
+}
+
+type TagMap = BTreeMap<String, String>;

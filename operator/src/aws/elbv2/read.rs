@@ -1,0 +1,232 @@
+//! Composite reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_elasticloadbalancingv2::Client;
+use aws_sdk_elasticloadbalancingv2::error::ProvideErrorMetadata;
+use aws_sdk_elasticloadbalancingv2::types::{self as sdk, LoadBalancerStateEnum, TargetHealthStateEnum};
+use gatehouse_core::aws::{
+    AwsAnswer, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Target, TargetGroup, TargetState,
+    hosts_of_condition,
+};
+use gatehouse_crds::keys;
+
+use super::{Failure, TagMap, invalid};
+
+pub(super) async fn limits(client: &Client) -> Result<AwsAnswer, Failure> {
+    let mut all: BTreeMap<String, u32> = BTreeMap::new();
+    let mut marker = None;
+    loop {
+        let page = client.describe_account_limits().set_marker(marker).send().await?;
+        for limit in page.limits() {
+            if let (Some(name), Some(Ok(max))) = (limit.name(), limit.max().map(str::parse)) {
+                all.insert(name.to_owned(), max);
+            }
+        }
+        marker = page.next_marker().map(str::to_owned);
+        if marker.is_none() {
+            break;
+        }
+    }
+    let get = |name: &str| {
+        all.get(name).copied().ok_or_else(|| invalid(format!("DescribeAccountLimits did not name {name}")))
+    };
+    Ok(AwsAnswer::Limits(Limits {
+        rules: get("rules-per-application-load-balancer")?,
+        target_groups: get("target-groups-per-application-load-balancer")?,
+        targets: get("targets-per-application-load-balancer")?,
+        certificates: get("certificates-per-application-load-balancer")?,
+    }))
+}
+
+/// Tags by ARN, twenty at a time.
+async fn tags(client: &Client, arns: Vec<String>) -> Result<BTreeMap<String, TagMap>, Failure> {
+    let mut out = BTreeMap::new();
+    for chunk in arns.chunks(20) {
+        let answer = client.describe_tags().set_resource_arns(Some(chunk.to_vec())).send().await?;
+        for description in answer.tag_descriptions() {
+            let tags = description
+                .tags()
+                .iter()
+                .filter_map(|t| Some((t.key()?.to_owned(), t.value().unwrap_or("").to_owned())));
+            out.insert(description.resource_arn().unwrap_or("").to_owned(), tags.collect());
+        }
+    }
+    Ok(out)
+}
+
+pub(super) async fn target_groups(client: &Client, prefix: &str) -> Result<AwsAnswer, Failure> {
+    let mut found = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = client.describe_target_groups().page_size(400).set_marker(marker).send().await?;
+        found.extend(
+            page.target_groups()
+                .iter()
+                .filter(|g| g.target_group_name().is_some_and(|n| n.starts_with(prefix)))
+                .cloned(),
+        );
+        marker = page.next_marker().map(str::to_owned);
+        if marker.is_none() {
+            break;
+        }
+    }
+    let mut tags = tags(client, found.iter().filter_map(|g| g.target_group_arn().map(str::to_owned)).collect()).await?;
+    let one = |g: sdk::TargetGroup| {
+        let arn = g.target_group_arn()?.to_owned();
+        Some((
+            g.target_group_name()?.to_owned(),
+            TargetGroup { tags: tags.remove(&arn).unwrap_or_default(), arn, attributes: None },
+        ))
+    };
+    Ok(AwsAnswer::TargetGroups(found.into_iter().filter_map(one).collect()))
+}
+
+pub(super) async fn target_group(client: &Client, name: &str) -> Result<AwsAnswer, Failure> {
+    let page = match client.describe_target_groups().names(name).send().await {
+        Ok(page) => page,
+        Err(e) if e.code() == Some("TargetGroupNotFound") => return Ok(AwsAnswer::TargetGroups(BTreeMap::new())),
+        Err(e) => return Err(e.into()),
+    };
+    let Some(arn) = page.target_groups().first().and_then(|g| g.target_group_arn()).map(str::to_owned) else {
+        return Ok(AwsAnswer::TargetGroups(BTreeMap::new()));
+    };
+    let tags = tags(client, vec![arn.clone()]).await?.remove(&arn).unwrap_or_default();
+    let answer = client.describe_target_group_attributes().target_group_arn(&arn).send().await?;
+    let attributes = answer
+        .attributes()
+        .iter()
+        .filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or("").to_owned())))
+        .collect();
+    Ok(AwsAnswer::TargetGroups([(name.to_owned(), TargetGroup { arn, tags, attributes: Some(attributes) })].into()))
+}
+
+pub(super) fn balancer(lb: &sdk::LoadBalancer) -> Option<LoadBalancer> {
+    Some(LoadBalancer {
+        arn: lb.load_balancer_arn()?.to_owned(),
+        dns_name: lb.dns_name()?.to_lowercase(),
+        zone_id: lb.canonical_hosted_zone_id()?.to_owned(),
+        active: lb.state().and_then(|s| s.code()) == Some(&LoadBalancerStateEnum::Active),
+        tags: None,
+        attributes: None,
+    })
+}
+
+pub(super) async fn load_balancer(client: &Client, name: &str) -> Result<AwsAnswer, Failure> {
+    let page = match client.describe_load_balancers().names(name).send().await {
+        Ok(page) => page,
+        Err(e) if e.code() == Some("LoadBalancerNotFound") => return Ok(AwsAnswer::LoadBalancer(None)),
+        Err(e) => return Err(e.into()),
+    };
+    let Some(lb) = page.load_balancers().first().and_then(balancer) else { return Ok(AwsAnswer::LoadBalancer(None)) };
+    let tags = tags(client, vec![lb.arn.clone()]).await?.remove(&lb.arn).unwrap_or_default();
+    let answer = client.describe_load_balancer_attributes().load_balancer_arn(&lb.arn).send().await?;
+    let attributes = answer
+        .attributes()
+        .iter()
+        .filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or("").to_owned())))
+        .collect();
+    Ok(AwsAnswer::LoadBalancer(Some(LoadBalancer { tags: Some(tags), attributes: Some(attributes), ..lb })))
+}
+
+pub(super) fn listener(l: &sdk::Listener) -> Option<(ListenerKind, Listener)> {
+    let kind = match l.port()? {
+        80 => ListenerKind::Http,
+        443 => ListenerKind::Https,
+        _ => return None,
+    };
+    let certificate = l.certificates().first().and_then(|c| c.certificate_arn()).map(str::to_owned);
+    Some((
+        kind,
+        Listener { arn: l.listener_arn()?.to_owned(), certificate, ssl_policy: l.ssl_policy().map(str::to_owned) },
+    ))
+}
+
+pub(super) async fn listeners(client: &Client, load_balancer: &str) -> Result<AwsAnswer, Failure> {
+    let mut out = BTreeMap::new();
+    let mut marker = None;
+    loop {
+        let page = client.describe_listeners().load_balancer_arn(load_balancer).set_marker(marker).send().await?;
+        out.extend(page.listeners().iter().filter_map(listener));
+        marker = page.next_marker().map(str::to_owned);
+        if marker.is_none() {
+            return Ok(AwsAnswer::Listeners(out));
+        }
+    }
+}
+
+pub(super) async fn rules(client: &Client, listener: &str, known: &BTreeSet<String>) -> Result<AwsAnswer, Failure> {
+    let mut found: BTreeMap<String, sdk::Rule> = BTreeMap::new();
+    let mut marker = None;
+    loop {
+        let page = client.describe_rules().listener_arn(listener).set_marker(marker).send().await?;
+        for rule in page.rules().iter().filter(|r| r.is_default() != Some(true)) {
+            if let Some(arn) = rule.rule_arn() {
+                found.insert(arn.to_owned(), rule.clone());
+            }
+        }
+        marker = page.next_marker().map(str::to_owned);
+        if marker.is_none() {
+            break;
+        }
+    }
+    let tags = tags(client, found.keys().filter(|arn| !known.contains(*arn)).cloned().collect()).await?;
+    Ok(AwsAnswer::Rules(
+        found.into_iter().filter_map(|(arn, r)| Some((arn.clone(), rule(&r, tags.get(&arn))?))).collect(),
+    ))
+}
+
+/// A rule of a form that we do not write has no hosts for us: it is a stranger's, or was changed by hand.
+fn rule(rule: &sdk::Rule, tags: Option<&TagMap>) -> Option<ListenerRule> {
+    let hosts = match rule.conditions() {
+        [only] => only.host_header_config().map_or_else(BTreeSet::new, |h| {
+            hosts_of_condition(h.values().iter().map(String::as_str), h.regex_values().iter().map(String::as_str))
+        }),
+        _ => BTreeSet::new(),
+    };
+    let target_group = match rule.actions() {
+        [only] => only.target_group_arn().map(str::to_owned).or_else(|| match only.forward_config()?.target_groups() {
+            [group] => group.target_group_arn().map(str::to_owned),
+            _ => None,
+        }),
+        _ => None,
+    };
+    Some(ListenerRule {
+        priority: rule.priority()?.parse().ok()?,
+        hosts,
+        target_group,
+        cluster: tags.and_then(|t| t.get(keys::TAG_CLUSTER).cloned()),
+        namespace: tags.and_then(|t| t.get(keys::TAG_NAMESPACE).cloned()),
+    })
+}
+
+pub(super) async fn listener_certificates(client: &Client, listener: &str) -> Result<AwsAnswer, Failure> {
+    let mut out = BTreeSet::new();
+    let mut marker = None;
+    loop {
+        let page = client.describe_listener_certificates().listener_arn(listener).set_marker(marker).send().await?;
+        let extra = page.certificates().iter().filter(|c| c.is_default() != Some(true));
+        out.extend(extra.filter_map(|c| c.certificate_arn().map(str::to_owned)));
+        marker = page.next_marker().map(str::to_owned);
+        if marker.is_none() {
+            return Ok(AwsAnswer::ListenerCertificates(out));
+        }
+    }
+}
+
+pub(super) async fn target_health(client: &Client, target_group: &str) -> Result<AwsAnswer, Failure> {
+    let page = client.describe_target_health().target_group_arn(target_group).send().await?;
+    let one = |d: &sdk::TargetHealthDescription| {
+        let target = Target { ip: d.target()?.id()?.parse().ok()?, port: u16::try_from(d.target()?.port()?).ok()? };
+        let state = match d.target_health()?.state()? {
+            TargetHealthStateEnum::Initial => TargetState::Initial,
+            TargetHealthStateEnum::Healthy => TargetState::Healthy,
+            TargetHealthStateEnum::Unhealthy => TargetState::Unhealthy,
+            TargetHealthStateEnum::Unused => TargetState::Unused,
+            TargetHealthStateEnum::Draining | TargetHealthStateEnum::UnhealthyDraining => TargetState::Draining,
+            _ => TargetState::Unavailable,
+        };
+        Some((target, state))
+    };
+    Ok(AwsAnswer::TargetHealth(page.target_health_descriptions().iter().filter_map(one).collect()))
+}

@@ -1,0 +1,143 @@
+//! Route 53.
+
+use aws_sdk_route53::Client;
+use aws_sdk_route53::types::{
+    AliasTarget, Change, ChangeAction as SdkAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet,
+    RrType,
+};
+use gatehouse_core::aws::{
+    Alias, AwsAnswer, AwsCall, ChangeAction, HostedZone, Record, RecordChange, RecordData, Refusal, RefusalClass,
+};
+use gatehouse_core::identity::txt_name;
+
+use super::Failure;
+
+pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Failure> {
+    match call {
+        AwsCall::ReadZones => zones(client).await,
+        AwsCall::ReadZoneRecords { zone } => records(client, &zone, None).await.map(AwsAnswer::Records),
+        AwsCall::ReadRecords { zone, host } => {
+            let mut found = Vec::new();
+            for name in [host.as_text(), txt_name(&host)] {
+                found.extend(records(client, &zone, Some(&name)).await?);
+            }
+            Ok(AwsAnswer::Records(found))
+        }
+        AwsCall::ReadChange { change } => {
+            let answer = client.get_change().id(&change).send().await?;
+            let in_sync = answer.change_info().is_some_and(|i| *i.status() == ChangeStatus::Insync);
+            Ok(AwsAnswer::Change { id: change, in_sync })
+        }
+        AwsCall::ChangeRecords { zone, changes } => change(client, &zone, changes).await,
+        other => Err(Failure::Refused(Refusal {
+            class: RefusalClass::Invalid,
+            message: format!("{other:?} is no call of Route 53"),
+        })),
+    }
+}
+
+async fn zones(client: &Client) -> Result<AwsAnswer, Failure> {
+    let mut out = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = client.list_hosted_zones().set_marker(marker).send().await?;
+        out.extend(page.hosted_zones().iter().map(|zone| HostedZone {
+            id: zone.id().trim_start_matches("/hostedzone/").to_owned(),
+            name: plain(zone.name()),
+            private: zone.config().is_some_and(aws_sdk_route53::types::HostedZoneConfig::private_zone),
+        }));
+        marker = page.next_marker().map(str::to_owned);
+        if marker.is_none() {
+            return Ok(AwsAnswer::Zones(out));
+        }
+    }
+}
+
+/// Records of a zone, or of one name in it: the list starts at a name, it does not filter.
+async fn records(client: &Client, zone: &str, only: Option<&str>) -> Result<Vec<Record>, Failure> {
+    let mut out = Vec::new();
+    let mut name = only.map(str::to_owned);
+    let mut kind: Option<RrType> = None;
+    loop {
+        let page = client
+            .list_resource_record_sets()
+            .hosted_zone_id(zone)
+            .set_start_record_name(name)
+            .set_start_record_type(kind)
+            .set_max_items(only.map(|_| 20))
+            .send()
+            .await?;
+        let mut past = false;
+        for set in page.resource_record_sets() {
+            if only.is_some_and(|only| plain(set.name()) != only) {
+                past = true;
+                break;
+            }
+            out.extend(record(set));
+        }
+        name = page.next_record_name().map(str::to_owned);
+        kind = page.next_record_type().cloned();
+        if past || !page.is_truncated() || name.is_none() {
+            return Ok(out);
+        }
+    }
+}
+
+/// Names as we write them: no final dot, `*` as itself, lower case.
+fn plain(name: &str) -> String {
+    name.trim_end_matches('.').replace("\\052", "*").to_lowercase()
+}
+
+fn record(set: &ResourceRecordSet) -> Option<Record> {
+    let alias =
+        set.alias_target().map(|a| Alias { dns_name: plain(a.dns_name()), zone_id: a.hosted_zone_id().to_owned() });
+    let data = match (set.r#type(), alias) {
+        (RrType::A, Some(alias)) => RecordData::A(alias),
+        (RrType::Aaaa, Some(alias)) => RecordData::Aaaa(alias),
+        (RrType::Txt, _) => RecordData::Txt {
+            ttl: set.ttl().and_then(|t| u32::try_from(t).ok()).unwrap_or(0),
+            value: set.resource_records().first()?.value().to_owned(),
+        },
+        (other @ (RrType::A | RrType::Aaaa | RrType::Cname), None) => RecordData::Other(other.as_str().to_owned()),
+        // NS, SOA, MX, CAA and the like may stand beside an alias.
+        _ => return None,
+    };
+    Some(Record { name: plain(set.name()), data })
+}
+
+async fn change(client: &Client, zone: &str, changes: Vec<RecordChange>) -> Result<AwsAnswer, Failure> {
+    let built: Result<Vec<Change>, aws_smithy_types::error::operation::BuildError> =
+        changes.into_iter().map(sdk_change).collect();
+    let batch = built.and_then(|all| ChangeBatch::builder().set_changes(Some(all)).build());
+    let batch =
+        batch.map_err(|e| Failure::Refused(Refusal { class: RefusalClass::Invalid, message: e.to_string() }))?;
+    let answer = client.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch).send().await?;
+    let info = answer
+        .change_info()
+        .ok_or_else(|| Failure::Unknown("ChangeResourceRecordSets answered without ChangeInfo".into()))?;
+    let id = info.id().trim_start_matches("/change/").to_owned();
+    Ok(AwsAnswer::Change { id, in_sync: *info.status() == ChangeStatus::Insync })
+}
+
+fn sdk_change(change: RecordChange) -> Result<Change, aws_smithy_types::error::operation::BuildError> {
+    let RecordChange { action, record } = change;
+    let set = ResourceRecordSet::builder().name(record.name);
+    // With target health one tenant's broken app would degrade every name on the load balancer.
+    let alias = |a: Alias| {
+        AliasTarget::builder().hosted_zone_id(a.zone_id).dns_name(a.dns_name).evaluate_target_health(false).build()
+    };
+    let set = match record.data {
+        RecordData::A(a) => set.r#type(RrType::A).alias_target(alias(a)?),
+        RecordData::Aaaa(a) => set.r#type(RrType::Aaaa).alias_target(alias(a)?),
+        RecordData::Txt { ttl, value } => set
+            .r#type(RrType::Txt)
+            .ttl(i64::from(ttl))
+            .resource_records(ResourceRecord::builder().value(value).build()?),
+        RecordData::Other(kind) => set.r#type(RrType::from(kind.as_str())),
+    };
+    let action = match action {
+        ChangeAction::Create => SdkAction::Create,
+        ChangeAction::Delete => SdkAction::Delete,
+    };
+    Change::builder().action(action).resource_record_set(set.build()?).build()
+}

@@ -1,0 +1,140 @@
+//! From Kubernetes objects to the small facts that the engine keeps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gatehouse_core::world::{
+    AppFacts, ChildFacts, ClaimFacts, LoadBalancerFacts, Meta, NamespaceFacts, PodFacts, PolicyFacts, ReplicaSetFacts,
+    ServiceFacts, TargetPort,
+};
+use gatehouse_core::{AppKey, Wall};
+use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
+use gatehouse_route::RouteTable;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::Resource;
+
+/// Namespace and name.
+pub fn key(meta: &ObjectMeta) -> AppKey {
+    AppKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+/// Metadata.
+pub fn meta(m: &ObjectMeta) -> Meta {
+    let finalizers = m.finalizers.clone().unwrap_or_default();
+    Meta {
+        uid: m.uid.clone().unwrap_or_default(),
+        // Comparable as a number since Kubernetes promises it; an unreadable one never wins over what we know.
+        resource_version: m.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0),
+        generation: m.generation.unwrap_or(0),
+        created: m.creation_timestamp.as_ref().map_or(Wall(0), |t| Wall(t.0.as_second())),
+        deleting: m.deletion_timestamp.is_some(),
+        finalizer: finalizers.iter().any(|f| f == keys::FINALIZER),
+        finalizers,
+    }
+}
+
+/// An ExposedApp.
+pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
+    Arc::new(AppFacts {
+        meta: meta(&o.metadata),
+        labels: o.metadata.labels.clone().unwrap_or_default(),
+        spec: o.spec.clone(),
+        status: o.status.clone().unwrap_or_default(),
+    })
+}
+
+/// A SharedLoadBalancer.
+pub fn load_balancer(o: &SharedLoadBalancer) -> Arc<LoadBalancerFacts> {
+    Arc::new(LoadBalancerFacts {
+        meta: meta(&o.metadata),
+        spec: o.spec.clone(),
+        status: o.status.clone().unwrap_or_default(),
+    })
+}
+
+/// An ExposurePolicy.
+pub fn policy(o: &ExposurePolicy) -> Arc<PolicyFacts> {
+    Arc::new(PolicyFacts {
+        meta: meta(&o.metadata),
+        spec: o.spec.clone(),
+        status: o.status.clone().unwrap_or_default(),
+    })
+}
+
+/// A HostClaim.
+pub fn claim(o: &HostClaim) -> Arc<ClaimFacts> {
+    Arc::new(ClaimFacts { meta: meta(&o.metadata), spec: o.spec.clone(), status: o.status.clone().unwrap_or_default() })
+}
+
+/// A Namespace.
+pub fn namespace(o: &Namespace) -> Arc<NamespaceFacts> {
+    Arc::new(NamespaceFacts { meta: meta(&o.metadata), labels: o.metadata.labels.clone().unwrap_or_default() })
+}
+
+/// A Service.
+pub fn service(o: &Service) -> Arc<ServiceFacts> {
+    let spec = o.spec.clone().unwrap_or_default();
+    let mut ports = BTreeMap::new();
+    for port in spec.ports.unwrap_or_default() {
+        let Ok(number) = u16::try_from(port.port) else { continue };
+        let target = match port.target_port {
+            None => TargetPort::Number(number),
+            Some(IntOrString::Int(n)) => TargetPort::Number(u16::try_from(n).unwrap_or(number)),
+            Some(IntOrString::String(name)) => TargetPort::Named(name),
+        };
+        ports.insert(number, target);
+    }
+    Arc::new(ServiceFacts {
+        meta: meta(&o.metadata),
+        selector: spec.selector.unwrap_or_default(),
+        external_name: spec.type_.as_deref() == Some("ExternalName"),
+        ports,
+    })
+}
+
+/// UID of the controlling owner of a kind.
+fn controller(meta: &ObjectMeta, kind: &str) -> Option<String> {
+    let owners = meta.owner_references.iter().flatten();
+    owners.filter(|o| o.kind == kind && o.controller == Some(true)).map(|o| o.uid.clone()).next()
+}
+
+/// An edge pod.
+pub fn pod(o: &Pod) -> Arc<PodFacts> {
+    let status = o.status.clone().unwrap_or_default();
+    let condition =
+        |type_: &str| status.conditions.iter().flatten().find(|c| c.type_ == type_).map(|c| c.status == "True");
+    Arc::new(PodFacts {
+        meta: meta(&o.metadata),
+        replica_set: controller(&o.metadata, "ReplicaSet"),
+        ip: status.pod_ip.as_ref().and_then(|ip| ip.parse().ok()),
+        containers_ready: condition("ContainersReady") == Some(true),
+        target_healthy: condition(keys::TARGET_HEALTHY),
+        table: o.metadata.annotations.as_ref().and_then(|a| a.get(keys::TABLE).cloned()),
+    })
+}
+
+/// An edge's ReplicaSet.
+pub fn replica_set(o: &ReplicaSet) -> Arc<ReplicaSetFacts> {
+    Arc::new(ReplicaSetFacts { meta: meta(&o.metadata), deployment: controller(&o.metadata, "Deployment") })
+}
+
+/// A child of any kind, by its metadata.
+pub fn child<K: Resource>(o: &K) -> ChildFacts {
+    let m = o.meta();
+    let label = |key: &str| m.labels.as_ref().and_then(|l| l.get(key));
+    ChildFacts {
+        meta: meta(m),
+        managed: label(keys::MANAGED_BY).is_some_and(|v| v == keys::MANAGED_BY_VALUE),
+        fragment: m.annotations.as_ref().and_then(|a| a.get(keys::FRAGMENT).cloned()),
+        content: None,
+    }
+}
+
+/// The edge's ConfigMap: the hash of the table it really holds.
+pub fn config_map(o: &ConfigMap) -> ChildFacts {
+    let text = o.data.as_ref().and_then(|d| d.get(keys::TABLE_KEY));
+    ChildFacts { content: text.and_then(|t| RouteTable::from_json(t).ok()).map(|t| t.hash()), ..child(o) }
+}

@@ -1,0 +1,166 @@
+//! Metrics, health and readiness: everything other programs ask of this one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use gatehouse_core::plan::Order;
+use gatehouse_core::{Engine, Outcome};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    effects: IntCounterVec,
+    seconds: HistogramVec,
+    objects: IntGaugeVec,
+    in_flight: IntGauge,
+    leader: IntGauge,
+    standing_by: AtomicBool,
+    synced: AtomicBool,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// If two metrics have one name, which a test excludes.
+    pub fn new() -> prometheus::Result<Metrics> {
+        let registry = Registry::new();
+        let effects = IntCounterVec::new(
+            Opts::new(
+                "gatehouse_effects_total",
+                "Calls to AWS, writes to Kubernetes and probes, by action and outcome.",
+            ),
+            &["action", "outcome"],
+        )?;
+        let seconds = HistogramVec::new(
+            HistogramOpts::new("gatehouse_effect_duration_seconds", "How long they took, by action.")
+                .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+            &["action"],
+        )?;
+        let objects =
+            IntGaugeVec::new(Opts::new("gatehouse_objects", "Objects known in the cluster, by kind."), &["kind"])?;
+        let in_flight = IntGauge::new("gatehouse_effects_in_flight", "Effects under way.")?;
+        let leader = IntGauge::new("gatehouse_leader", "1 while this process holds the lease.")?;
+        registry.register(Box::new(effects.clone()))?;
+        registry.register(Box::new(seconds.clone()))?;
+        registry.register(Box::new(objects.clone()))?;
+        registry.register(Box::new(in_flight.clone()))?;
+        registry.register(Box::new(leader.clone()))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let (standing_by, synced) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Metrics { registry, effects, seconds, objects, in_flight, leader, standing_by, synced })
+    }
+
+    /// This process waits for the lease.
+    pub fn standing_by(&self) {
+        self.standing_by.store(true, Ordering::Relaxed);
+    }
+
+    /// This process leads.
+    pub fn leading(&self) {
+        self.standing_by.store(false, Ordering::Relaxed);
+        self.leader.set(1);
+    }
+
+    /// The cluster is known.
+    pub fn synced(&self) {
+        self.synced.store(true, Ordering::Relaxed);
+    }
+
+    /// Gauges that follow the engine.
+    pub fn observe(&self, engine: &Engine) {
+        let world = engine.world();
+        let count =
+            |kind: &str, n: usize| self.objects.with_label_values(&[kind]).set(i64::try_from(n).unwrap_or(i64::MAX));
+        count("ExposedApp", world.apps.len());
+        count("HostClaim", world.claims.len());
+        count("ExposurePolicy", world.policies.len());
+        count("SharedLoadBalancer", world.load_balancers.len());
+        count("EdgePod", world.pods.len());
+        self.in_flight.set(i64::try_from(engine.in_flight()).unwrap_or(i64::MAX));
+    }
+
+    /// One effect has ended.
+    pub fn effect(&self, order: &Order, outcome: &Outcome, took: Duration) {
+        let action = action(order);
+        let outcome = match outcome {
+            Outcome::Done(_) => "done",
+            Outcome::Refused(r) => match r.class {
+                gatehouse_core::aws::RefusalClass::Throttled => "throttled",
+                gatehouse_core::aws::RefusalClass::Denied => "denied",
+                gatehouse_core::aws::RefusalClass::Quota => "quota",
+                gatehouse_core::aws::RefusalClass::Stale => "stale",
+                _ => "refused",
+            },
+            Outcome::Unknown => "unknown",
+        };
+        self.effects.with_label_values(&[action.as_str(), outcome]).inc();
+        self.seconds.with_label_values(&[action.as_str()]).observe(took.as_secs_f64());
+    }
+
+    fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// The name of a call, without what it is about: the number of series is the number of calls in the code.
+fn action(order: &Order) -> String {
+    let text = match order {
+        Order::Aws { call, .. } => format!("{call:?}"),
+        Order::Kube(write) => format!("{write:?}"),
+        Order::Probe(probe) => format!("Probe{probe:?}"),
+    };
+    text.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+/// Serves `/healthz` and `/readyz` on one port and `/metrics` on another, until the process ends.
+///
+/// # Errors
+/// If a port cannot be bound.
+pub async fn serve(metrics: Arc<Metrics>, health: SocketAddr, scrape: SocketAddr) -> anyhow::Result<()> {
+    let probes = Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route(
+            "/readyz",
+            get(|State(m): State<Arc<Metrics>>| async move {
+                // Whoever waits for the lease is ready to take it.
+                if m.synced.load(Ordering::Relaxed) || m.standing_by.load(Ordering::Relaxed) {
+                    (StatusCode::OK, "ready")
+                } else {
+                    (StatusCode::SERVICE_UNAVAILABLE, "the cluster is not known yet")
+                }
+            }),
+        )
+        .with_state(metrics.clone());
+    let scrapes = Router::new()
+        .route("/metrics", get(|State(m): State<Arc<Metrics>>| async move { m.text() }))
+        .with_state(metrics);
+    let bind = |at: SocketAddr| async move {
+        tokio::net::TcpListener::bind(at)
+            .await
+            .map_err(|e| anyhow::anyhow!("cannot listen on {at}: {e}; choose another port"))
+    };
+    let (health, scrape) = (bind(health).await?, bind(scrape).await?);
+    tokio::try_join!(axum::serve(health, probes), axum::serve(scrape, scrapes))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_register_and_encode() {
+        let metrics = Metrics::new().unwrap();
+        let order = Order::Aws { region: "r".into(), call: gatehouse_core::aws::AwsCall::ReadZones };
+        metrics.effect(&order, &Outcome::Unknown, Duration::from_millis(3));
+        assert!(metrics.text().contains(r#"gatehouse_effects_total{action="ReadZones",outcome="unknown"} 1"#));
+    }
+}

@@ -1,0 +1,197 @@
+//! The shell around the engine: one task owns it; effects run beside it and come back as outcomes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatehouse_core::aws::RefusalClass;
+use gatehouse_core::plan::Order;
+use gatehouse_core::{Answer, Delta, Effect, EffectId, Engine, Event, Mono, Now, Outcome, Wall};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::aws::{Clients, Failure};
+use crate::metrics::Metrics;
+use crate::probe::Prober;
+use crate::write::Writer;
+
+/// Everything that touches the world.
+pub struct Hands {
+    /// AWS.
+    pub aws: Clients,
+    /// Kubernetes.
+    pub writer: Writer,
+    /// Edges and shards.
+    pub prober: Prober,
+    /// A call is given up after this long.
+    pub deadline: Duration,
+}
+
+/// Clock of the engine: monotonic milliseconds from an origin of our own.
+#[derive(Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// A clock that starts now. It starts at a second, so that no moment is the zero that means "never".
+    pub fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    fn mono(self, at: Instant) -> Mono {
+        Mono(u64::try_from(at.saturating_duration_since(self.0).as_millis()).unwrap_or(u64::MAX) + 1_000)
+    }
+
+    fn now(self) -> Now {
+        Now { mono: self.mono(Instant::now()), wall: Wall(jiff::Timestamp::now().as_second()) }
+    }
+
+    fn instant(self, at: Mono) -> Instant {
+        self.0 + Duration::from_millis(at.0.saturating_sub(1_000).min(365 * 86_400_000))
+    }
+}
+
+/// Runs the engine until told to stop; then waits for what is under way, and no longer than the deadline.
+pub async fn run(
+    mut engine: Engine,
+    hands: Arc<Hands>,
+    mut deltas: mpsc::UnboundedReceiver<Delta>,
+    mut lease: watch::Receiver<Instant>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    let clock = Clock::start();
+    let (done, mut outcomes) = mpsc::unbounded_channel::<(EffectId, Outcome)>();
+    let valid_until = clock.mono(*lease.borrow_and_update());
+    engine.handle(clock.now(), Event::Lease { valid_until });
+    let mut complete = false;
+    loop {
+        let now = clock.now();
+        let sleep = engine.wake_at(now).map_or(now.mono.plus(60_000), |at| at.max(now.mono.plus(1)));
+        tokio::select! {
+            // Outcomes first: they are the freshest truth, and are drained before anything is planned.
+            biased;
+            () = stop.cancelled() => break,
+            Some((id, outcome)) = outcomes.recv() => engine.handle(clock.now(), Event::Outcome { id, outcome }),
+            delta = deltas.recv() => match delta {
+                Some(delta) => engine.handle(clock.now(), Event::Kube(delta)),
+                None => break,
+            },
+            Ok(()) = lease.changed() => {
+                let valid_until = clock.mono(*lease.borrow_and_update());
+                engine.handle(clock.now(), Event::Lease { valid_until });
+            }
+            () = tokio::time::sleep_until(clock.instant(sleep)) => {}
+        }
+        while let Ok((id, outcome)) = outcomes.try_recv() {
+            engine.handle(clock.now(), Event::Outcome { id, outcome });
+        }
+        while let Ok(delta) = deltas.try_recv() {
+            engine.handle(clock.now(), Event::Kube(delta));
+        }
+        if !complete && engine.world().complete() {
+            complete = true;
+            info!(apps = engine.world().apps.len(), claims = engine.world().claims.len(), "the cluster is known");
+            metrics.synced();
+        }
+        while let Some(effect) = engine.next(clock.now()) {
+            send(effect, &hands, clock, &done, &metrics);
+        }
+        metrics.observe(&engine);
+    }
+    finish(&mut engine, &mut outcomes, clock, hands.deadline).await;
+}
+
+/// Lets calls in flight end: what they did is known to a successor only through AWS itself.
+async fn finish(
+    engine: &mut Engine,
+    outcomes: &mut mpsc::UnboundedReceiver<(EffectId, Outcome)>,
+    clock: Clock,
+    patience: Duration,
+) {
+    let end = Instant::now() + patience;
+    while engine.in_flight() > 0 {
+        tokio::select! {
+            Some((id, outcome)) = outcomes.recv() => engine.handle(clock.now(), Event::Outcome { id, outcome }),
+            () = tokio::time::sleep_until(end) => {
+                warn!(calls = engine.in_flight(), "calls in flight at the end");
+                break;
+            }
+        }
+    }
+}
+
+fn send(
+    effect: Effect,
+    hands: &Arc<Hands>,
+    clock: Clock,
+    done: &mpsc::UnboundedSender<(EffectId, Outcome)>,
+    metrics: &Arc<Metrics>,
+) {
+    let (hands, done, metrics) = (hands.clone(), done.clone(), metrics.clone());
+    tokio::spawn(async move {
+        let started = Instant::now();
+        // The last look at the lease: between the decision and this moment the process may have been stopped.
+        let outcome = if clock.now().mono >= effect.not_after {
+            Outcome::Refused(gatehouse_core::aws::Refusal {
+                class: RefusalClass::Transient,
+                message: "the lease ended before the call".into(),
+            })
+        } else {
+            match tokio::time::timeout(hands.deadline, perform(&hands, effect.order.clone())).await {
+                Ok(Ok(answer)) => Outcome::Done(answer),
+                Ok(Err(Failure::Refused(refusal))) => Outcome::Refused(refusal),
+                Ok(Err(Failure::Unknown(why))) => unknown(&effect.order, &why),
+                Err(_) => unknown(&effect.order, "no answer before the deadline"),
+            }
+        };
+        metrics.effect(&effect.order, &outcome, started.elapsed());
+        tell(&effect.order, &outcome);
+        let _ = done.send((effect.id, outcome));
+    });
+}
+
+/// A question without answer is no riddle: it had no effect and is asked again.
+fn unknown(order: &Order, why: &str) -> Outcome {
+    match order {
+        Order::Aws { call, .. } if call.is_read() => {
+            Outcome::Refused(gatehouse_core::aws::Refusal { class: RefusalClass::Transient, message: why.to_owned() })
+        }
+        _ => {
+            warn!(order = %short(order), %why, "outcome unknown");
+            Outcome::Unknown
+        }
+    }
+}
+
+async fn perform(hands: &Hands, order: Order) -> Result<Answer, Failure> {
+    match order {
+        Order::Aws { region, call } => hands.aws.call(&region, call).await.map(Answer::Aws),
+        Order::Kube(write) => hands.writer.write(write).await,
+        Order::Probe(probe) => Ok(Answer::Table(hands.prober.ask(&probe).await)),
+    }
+}
+
+/// A failure is logged once, here, where it is handled; the engine's back-off spaces the repetitions.
+fn tell(order: &Order, outcome: &Outcome) {
+    match outcome {
+        Outcome::Refused(refusal) if refusal.class == RefusalClass::Stale => {
+            debug!(order = %short(order), why = %refusal.message, "refused, looking again")
+        }
+        Outcome::Refused(refusal) => {
+            warn!(order = %short(order), class = ?refusal.class, why = %refusal.message, "refused")
+        }
+        Outcome::Done(_) if matches!(order, Order::Probe(_)) => {}
+        Outcome::Done(_) => debug!(order = %short(order), "done"),
+        Outcome::Unknown => {}
+    }
+}
+
+fn short(order: &Order) -> String {
+    let text = match order {
+        Order::Aws { call, .. } => format!("{call:?}"),
+        Order::Kube(write) => format!("{write:?}"),
+        Order::Probe(probe) => format!("{probe:?}"),
+    };
+    text.chars().take(200).collect()
+}
