@@ -108,6 +108,8 @@ where
 {
     let mut events = pin!(watcher(api, watcher::Config::default().any_semantic()).default_backoff());
     let (mut known, mut listed) = (BTreeSet::new(), BTreeSet::new());
+    // The back-off would repeat one trouble hundreds of times.
+    let mut told = String::new();
     let put = |key: AppKey, object: Option<&K>| change(key, object).into_iter().for_each(|delta| cache.apply(delta));
     while let Some(event) = events.next().await {
         match event {
@@ -134,8 +136,15 @@ where
                 }
                 known = std::mem::take(&mut listed);
                 cache.apply(Delta::Synced(kind));
+                told.clear();
             }
-            Err(error) => tracing::warn!(?kind, %error, "watch failed; it is taken up again"),
+            Err(error) => {
+                let text = error.to_string();
+                if told != text {
+                    tracing::warn!(?kind, "watch failed; it is taken up again: {text}");
+                    told = text;
+                }
+            }
         }
     }
 }

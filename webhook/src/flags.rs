@@ -57,8 +57,8 @@ pub struct Flags {
     /// How log lines look
     #[arg(long, env = "GATEHOUSE_WEBHOOK_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What is logged: error, warn, info, debug, or a tracing filter
-    #[arg(long, env = "GATEHOUSE_WEBHOOK_LOG", value_name = "FILTER", default_value = "info")]
+    /// What is logged: error, warn, info, debug, or a tracing filter (kube's watcher would say each trouble twice)
+    #[arg(long, env = "GATEHOUSE_WEBHOOK_LOG", value_name = "FILTER", default_value = "info,kube_runtime=error")]
     pub log: String,
 }
 

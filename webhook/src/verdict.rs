@@ -31,8 +31,11 @@ pub fn validate(world: &World, request: &Request, now: Wall) -> (Answer, Vec<Fin
     }
     let reviewed = matches!(request.operation.as_str(), "CREATE" | "UPDATE") && request.subresource.is_empty();
     // What stands is never refused anew for a status, a finalizer or an annotation: it must be able to go, too.
-    if !reviewed || request.changes_nothing() {
+    if !reviewed {
         return (Answer::default(), Vec::new());
+    }
+    if request.changes_nothing() {
+        return (Answer { warnings: hazards(request), ..Answer::default() }, Vec::new());
     }
     let spec = match request.spec() {
         Ok(spec) => spec,

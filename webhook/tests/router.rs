@@ -1,152 +1,26 @@
 //! The webhook through its router, without sockets: what people read when an app is refused.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+mod support;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use base64::Engine as _;
+use gatehouse_core::AppKey;
 use gatehouse_core::review::refusal_id;
 use gatehouse_core::world::Delta;
-use gatehouse_core::{AppKey, Wall};
-use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer};
+use gatehouse_crds::ExposedApp;
 use gatehouse_route::Host;
-use gatehouse_webhook::cache::Cache;
 use gatehouse_webhook::facts;
 use gatehouse_webhook::http::{self, State};
 use gatehouse_webhook::metrics::Metrics;
 use http_body_util::BodyExt as _;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-/// Two teams: each has a host and a domain of its own, and both may use names below shared.example.com.
-fn state() -> State {
-    let cache = Cache::default();
-    for namespace in ["team-a", "team-b"] {
-        let meta = json!({ "name": namespace, "uid": format!("uid-{namespace}") });
-        let meta: ObjectMeta = serde_json::from_value(meta).unwrap();
-        cache.apply(Delta::Namespace(namespace.into(), Some(facts::namespace(&meta))));
-    }
-    policy(
-        &cache,
-        "team-a",
-        json!({
-            "namespaces": { "names": ["team-a"] },
-            "loadBalancers": ["public"],
-            "grants": [{ "hosts": ["shop.example.com"], "domains": ["a.example.com", "shared.example.com"] }],
-            "rules": {
-                "labels": [{ "key": "team" }, { "key": "cost-center", "pattern": "[0-9]{4}" }],
-                "tls": { "modes": ["Discover"] },
-            },
-            "defaults": { "labels": { "cost-center": "0000" } },
-        }),
-    );
-    policy(
-        &cache,
-        "team-b",
-        json!({
-            "namespaces": { "names": ["team-b"] },
-            "loadBalancers": ["public"],
-            "grants": [{ "hosts": ["blog.example.com"], "domains": ["b.example.com", "shared.example.com"] }],
-        }),
-    );
-    let balancer: SharedLoadBalancer = serde_json::from_value(json!({
-        "apiVersion": "gatehouse.dev/v1alpha1", "kind": "SharedLoadBalancer", "metadata": { "name": "public" },
-        "spec": {
-            "default": true, "region": "eu-central-1", "vpcId": "vpc-1", "scheme": "internet-facing",
-            "subnets": [{ "id": "subnet-1", "zone": "eu-central-1a", "cidrs": ["10.0.0.0/24"] }, { "id": "subnet-2", "zone": "eu-central-1b", "cidrs": ["10.0.1.0/24"] }],
-            "securityGroups": ["sg-1"], "edge": { "port": 8080 },
-        },
-    }))
-    .unwrap();
-    cache.apply(Delta::LoadBalancer("public".into(), Some(facts::load_balancer(&balancer))));
-    cache.filled();
-    let mut state = State::new(Arc::new(cache), Metrics::new().unwrap());
-    state.clock = || Wall::parse("2026-11-21T12:00:00Z").unwrap();
-    state
-}
-
-fn policy(cache: &Cache, name: &str, spec: Value) {
-    let object = json!({
-        "apiVersion": "gatehouse.dev/v1alpha1", "kind": "ExposurePolicy", "metadata": { "name": name }, "spec": spec,
-    });
-    let policy: ExposurePolicy = serde_json::from_value(object).unwrap();
-    cache.apply(Delta::Policy(name.into(), Some(facts::policy(&policy))));
-}
-
-fn claim(cache: &Cache, host: &str, namespace: &str) {
-    let name = gatehouse_core::identity::claim_name(&Host::parse(host).unwrap());
-    let claim: HostClaim = serde_json::from_value(json!({
-        "apiVersion": "gatehouse.dev/v1alpha1", "kind": "HostClaim", "metadata": { "name": name },
-        "spec": { "host": host, "namespace": namespace, "namespaceUID": format!("uid-{namespace}") },
-        "status": { "state": "Held" },
-    }))
-    .unwrap();
-    cache.apply(Delta::Claim(name, Some(facts::claim(&claim))));
-}
-
-fn app(namespace: &str, hosts: &[&str]) -> Value {
-    json!({
-        "apiVersion": "gatehouse.dev/v1alpha1", "kind": "ExposedApp",
-        "metadata": { "name": "shop", "namespace": namespace, "labels": { "team": "a", "cost-center": "1234" } },
-        "spec": { "hosts": hosts, "routes": [{ "backends": [{ "service": "web", "port": 80 }] }] },
-    })
-}
-
-fn review_of(object: &Value) -> Value {
-    json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": "7f3c", "operation": "CREATE", "dryRun": false,
-            "kind": { "group": "gatehouse.dev", "version": "v1alpha1", "kind": "ExposedApp" },
-            "namespace": object["metadata"]["namespace"], "name": object["metadata"]["name"],
-            "object": object, "oldObject": null,
-        },
-    })
-}
-
-fn update_of(old: &Value, new: &Value) -> Value {
-    let mut review = review_of(new);
-    review["request"]["operation"] = json!("UPDATE");
-    review["request"]["oldObject"] = old.clone();
-    review
-}
-
-async fn post(state: &State, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
-    let request = Request::post(path).body(body.into()).unwrap();
-    let response = http::router(state.clone()).oneshot(request).await.unwrap();
-    let status = response.status();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8(body.to_vec()).unwrap())
-}
-
-async fn ask(state: &State, path: &str, review: &Value) -> Value {
-    let (status, body) = post(state, path, review.to_string()).await;
-    assert_eq!(status, StatusCode::OK, "{body}");
-    let answer: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(answer["apiVersion"], review["apiVersion"]);
-    assert_eq!(answer["kind"], "AdmissionReview");
-    assert_eq!(answer["response"]["uid"], "7f3c");
-    for warning in answer["response"]["warnings"].as_array().into_iter().flatten() {
-        assert!(warning.as_str().unwrap().chars().count() <= 250, "{warning}");
-    }
-    answer["response"].clone()
-}
-
-async fn validate(state: &State, object: &Value) -> Value {
-    ask(state, "/validate", &review_of(object)).await
-}
-
-fn message(response: &Value) -> &str {
-    assert_eq!(response["allowed"], false, "{response}");
-    let text = response["status"]["message"].as_str().unwrap();
-    assert!(!text.contains('\n'), "{text}");
-    text
-}
+use support::{app, ask, claim, message, policy, post, review_of, state, update_of, validate};
 
 #[tokio::test]
 async fn a_right_app_is_admitted_without_a_word() {
@@ -292,7 +166,12 @@ async fn what_a_review_does_not_look_at_may_always_change() {
     new["metadata"]["finalizers"] = json!(["gatehouse.dev/cleanup"]);
     new["metadata"]["annotations"] = json!({ "note": "x" });
     new["status"] = json!({ "observedGeneration": 3 });
-    assert_eq!(ask(&state, "/validate", &update_of(&old, &new)).await["allowed"], true);
+    assert_eq!(ask(&state, "/validate", &update_of(&old, &new)).await, json!({ "uid": "7f3c", "allowed": true }));
+    new["metadata"]["annotations"] = json!({ "argocd.argoproj.io/hook": "Sync" });
+    assert!(
+        ask(&state, "/validate", &update_of(&old, &new)).await["warnings"].is_array(),
+        "hazards are told all the same"
+    );
 
     let mut relabelled = old.clone();
     relabelled["metadata"]["labels"]["team"] = json!("b");
@@ -414,66 +293,6 @@ async fn nothing_is_judged_before_the_caches_are_filled() {
     state.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(ready().await, (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".into()));
     assert_eq!(post(&state, "/validate", review).await.0, StatusCode::OK, "what arrives while stopping is answered");
-}
-
-/// The object after mutation, and the operations.
-async fn mutated(state: &State, object: &Value) -> (Value, Vec<Value>) {
-    let response = ask(state, "/mutate", &review_of(object)).await;
-    assert_eq!(response["allowed"], true);
-    let mut object = object.clone();
-    let Some(patch) = response["patch"].as_str() else { return (object, Vec::new()) };
-    assert_eq!(response["patchType"], "JSONPatch");
-    let patch = base64::engine::general_purpose::STANDARD.decode(patch).unwrap();
-    json_patch::patch(&mut object, &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap()).unwrap();
-    (object, serde_json::from_slice(&patch).unwrap())
-}
-
-#[tokio::test]
-async fn absent_labels_get_their_default() {
-    let state = state();
-    let mut object = app("team-a", &["shop.example.com"]);
-    assert_eq!(mutated(&state, &object).await.1, Vec::<Value>::new());
-    object["metadata"]["labels"] = json!({ "team": "a" });
-    let add = json!([{ "op": "add", "path": "/metadata/labels/cost-center", "value": "0000" }]);
-    assert_eq!(json!(mutated(&state, &object).await.1), add);
-    object["metadata"].as_object_mut().unwrap().remove("labels");
-    let add = json!([{ "op": "add", "path": "/metadata/labels", "value": { "cost-center": "0000" } }]);
-    assert_eq!(json!(mutated(&state, &object).await.1), add);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Add-only and idempotent, whatever the keys.
-    #[test]
-    fn mutation_only_adds(
-        defaults in proptest::collection::btree_map("[a-c]{1,2}(/[a-c~]{1,2})?", "[a-z0-9]{0,4}", 0..5),
-        labels in proptest::option::of(proptest::collection::btree_map("[a-c]{1,2}(/[a-c~]{1,2})?", "[a-z0-9]{0,4}", 0..5)),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let state = state();
-            policy(&state.cache, "defaults", json!({ "namespaces": { "all": true }, "defaults": { "labels": defaults } }));
-            let mut object = app("team-b", &["blog.example.com"]);
-            match &labels {
-                Some(labels) => object["metadata"]["labels"] = json!(labels),
-                None => drop(object["metadata"].as_object_mut().unwrap().remove("labels")),
-            }
-            let (once, patch) = mutated(&state, &object).await;
-            for op in &patch {
-                assert_eq!(op["op"], "add");
-                assert!(op["path"].as_str().unwrap().starts_with("/metadata/labels"));
-            }
-            let mut expected: BTreeMap<String, String> = defaults.clone();
-            expected.extend(labels.clone().unwrap_or_default());
-            assert_eq!(once["metadata"]["labels"], if expected.is_empty() { object["metadata"]["labels"].clone() } else { json!(expected) });
-            let mut rest = once.clone();
-            rest["metadata"]["labels"] = Value::Null;
-            object["metadata"]["labels"] = Value::Null;
-            assert_eq!(rest, object);
-            assert_eq!(mutated(&state, &once).await, (once, Vec::new()));
-        });
-    }
 }
 
 /// Not a bench, but a figure to watch: the worst request (a wildcard looks at every claim) over 12,000 hosts.
