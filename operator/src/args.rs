@@ -45,6 +45,9 @@ pub struct Args {
     /// A call to AWS or the API server is given up after this long.
     #[arg(long, env = "GATEHOUSE_CALL_DEADLINE", default_value = "10s")]
     pub call_deadline: Seconds,
+    /// How long leadership lasts without renewal: the longest wait after a leader died without giving it back.
+    #[arg(long, env = "GATEHOUSE_LEASE_DURATION", default_value = "10s")]
+    pub lease_duration: Seconds,
     /// Where /healthz and /readyz answer.
     #[arg(long, env = "GATEHOUSE_HEALTH_ADDRESS", default_value = "0.0.0.0:8080")]
     pub health_address: std::net::SocketAddr,

@@ -75,12 +75,9 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     let client = kube::Client::try_from(config.clone())?;
-    let contender = lease::Contender::new(
-        kube::Client::try_from(config)?,
-        &args.namespace,
-        args.identity.clone(),
-        lease::Timing::default(),
-    );
+    let timing = lease::Timing::of(Duration::from_secs(u64::from(args.lease_duration.get())));
+    let contender =
+        lease::Contender::new(kube::Client::try_from(config)?, &args.namespace, args.identity.clone(), timing);
 
     metrics.standing_by();
     let until = tokio::select! {

@@ -1,5 +1,7 @@
 //! The binary `awsim`: flags in, a simulator until SIGINT or SIGTERM.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use awsim::Simulator;
 use awsim::config::Args;
@@ -11,7 +13,11 @@ use tracing_subscriber::EnvFilter;
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let simulator = Simulator::start(args.options()?).await?;
     print!("{}", simulator.greeting);
     println!("endpoint        http://{}", simulator.address);

@@ -2,8 +2,10 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `hollow` | edges without a node, for tests on a bare control plane |
 //! | `lab` | platform, AWS simulator, images, Gatehouse itself: what every scenario stands on |
 //! | `tell` | what a person sees: steps with their measured time, facts that hold or not |
 
+pub mod hollow;
 pub mod lab;
 pub mod tell;

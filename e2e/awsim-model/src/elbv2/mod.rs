@@ -1,6 +1,7 @@
 //! Elastic Load Balancing v2: one module per resource, and what they share.
 
 mod action;
+mod association;
 mod attributes;
 mod certificate;
 pub(crate) mod condition;

@@ -1,19 +1,20 @@
 //! Certificate Manager: requests, validation through DNS, imports, use, deletion.
 
+mod describe;
+mod validation;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
+use validation::{domain, validation_record};
 
 use crate::Aws;
 use crate::api::acm::{
-    AddTagsToCertificate, CertificateAnswer, CertificateArn, CertificateBody, CertificateDetail, CertificateList,
-    CertificateOptions, CertificateSummary, CertificateTags, DeleteCertificate, DescribeCertificate, DomainValidation,
-    GetCertificate, ImportCertificate, ListCertificates, ListTagsForCertificate, RemoveTagsFromCertificate,
-    RequestCertificate, ValidationRecord,
+    AddTagsToCertificate, CertificateArn, CertificateBody, CertificateTags, DeleteCertificate, GetCertificate,
+    ImportCertificate, ListTagsForCertificate, RemoveTagsFromCertificate, RequestCertificate,
 };
 use crate::api::{AwsError, Empty, Millis, Tag};
 use crate::elbv2::tag_list;
-use crate::route53::{RecordKey, name};
 use crate::settings::{SeedCertificate, Settings, quota};
 use crate::table::Table;
 
@@ -235,125 +236,6 @@ impl Aws {
         Ok(CertificateArn { certificate_arn: arn })
     }
 
-    pub(crate) fn describe_certificate(
-        &self,
-        now: Millis,
-        call: &DescribeCertificate,
-    ) -> Result<CertificateAnswer, AwsError> {
-        let certificate = self.certificate(&call.certificate_arn)?;
-        let status = self.acm.status(now, &certificate.arn).unwrap_or_default();
-        let issued = certificate.issued.filter(|at| *at <= now);
-        let shows_record = now >= certificate.requested + self.settings.delays.acm_record;
-        let validations = certificate.names.iter().map(|name| {
-            let seen = certificate.seen.get(domain(name)).copied().flatten();
-            DomainValidation {
-                domain_name: name.clone(),
-                validation_domain: Some(name.clone()),
-                validation_status: Some(
-                    match status {
-                        "ISSUED" => "SUCCESS",
-                        "FAILED" | "VALIDATION_TIMED_OUT" => "FAILED",
-                        _ if seen.is_some_and(|at| at + self.settings.delays.acm_validation <= now) => "SUCCESS",
-                        _ => "PENDING_VALIDATION",
-                    }
-                    .into(),
-                ),
-                resource_record: shows_record.then(|| validation_record(&self.settings.account, domain(name))),
-                validation_method: Some("DNS".into()),
-            }
-        });
-        let detail = CertificateDetail {
-            certificate_arn: certificate.arn.clone(),
-            domain_name: certificate.names[0].clone(),
-            subject_alternative_names: certificate.names.clone(),
-            domain_validation_options: (!certificate.imported).then(|| validations.collect()),
-            serial: issued.map(|_| hex(&certificate.arn)[..32].to_owned()),
-            subject: Some(format!("CN={}", certificate.names[0])),
-            issuer: Some(if certificate.imported { "Imported" } else { "Amazon" }.into()),
-            created_at: (!certificate.imported).then_some(certificate.requested),
-            issued_at: issued.filter(|_| !certificate.imported),
-            imported_at: certificate.imported.then_some(certificate.requested),
-            status: status.into(),
-            failure_reason: certificate.failure.clone(),
-            not_before: issued.map(|_| certificate.not_before),
-            not_after: issued.map(|_| certificate.not_after),
-            key_algorithm: certificate.key_algorithm.clone(),
-            signature_algorithm: Some("SHA256WITHRSA".into()),
-            in_use_by: self.users_of(&certificate.arn),
-            kind: if certificate.imported { "IMPORTED" } else { "AMAZON_ISSUED" }.into(),
-            renewal_eligibility: Some(
-                if certificate.imported || issued.is_none() { "INELIGIBLE" } else { "ELIGIBLE" }.into(),
-            ),
-            renewal_summary: None,
-            options: Some(CertificateOptions {
-                certificate_transparency_logging_preference: Some(
-                    if certificate.imported { "DISABLED" } else { "ENABLED" }.into(),
-                ),
-                export: None,
-            }),
-        };
-        Ok(CertificateAnswer { certificate: detail })
-    }
-
-    pub(crate) fn list_certificates(&self, now: Millis, call: &ListCertificates) -> Result<CertificateList, AwsError> {
-        let max = match call.max_items {
-            None => 1000,
-            Some(n @ 1..=1000) => usize::try_from(n).unwrap_or(1000),
-            Some(n) => {
-                return Err(invalid(format!(
-                    "1 validation error detected: Value '{n}' at 'maxItems' failed to satisfy constraint: Member must be between 1 and 1000"
-                )));
-            }
-        };
-        let start = match &call.next_token {
-            None => "",
-            Some(token) => {
-                token.strip_prefix("after-").ok_or_else(|| invalid(format!("NextToken '{token}' is not valid")))?
-            }
-        };
-        let types =
-            call.includes.as_ref().and_then(|filters| filters.key_types.clone()).filter(|types| !types.is_empty());
-        // Without a filter ACM shows only the two oldest key types.
-        let types = types.unwrap_or_else(|| vec!["RSA_1024".into(), "RSA_2048".into()]);
-        let statuses = call.certificate_statuses.as_deref().unwrap_or_default();
-        let mut rest = self
-            .acm
-            .certificates
-            .values()
-            .filter(|certificate| certificate.arn.as_str() > start)
-            .filter(|certificate| types.contains(&certificate.key_algorithm))
-            .map(|certificate| (certificate, self.acm.status(now, &certificate.arn).unwrap_or_default()))
-            .filter(|(_, status)| statuses.is_empty() || statuses.iter().any(|s| s == status))
-            .peekable();
-        let mut certificate_summary_list = Vec::new();
-        while certificate_summary_list.len() < max {
-            let Some((certificate, status)) = rest.next() else { break };
-            let issued = certificate.issued.filter(|at| *at <= now);
-            certificate_summary_list.push(CertificateSummary {
-                certificate_arn: certificate.arn.clone(),
-                domain_name: certificate.names[0].clone(),
-                subject_alternative_name_summaries: certificate.names.iter().take(100).cloned().collect(),
-                has_additional_subject_alternative_names: certificate.names.len() > 100,
-                status: status.into(),
-                kind: if certificate.imported { "IMPORTED" } else { "AMAZON_ISSUED" }.into(),
-                key_algorithm: certificate.key_algorithm.clone(),
-                in_use: !self.users_of(&certificate.arn).is_empty(),
-                exported: Some(false),
-                renewal_eligibility: Some(
-                    if certificate.imported || issued.is_none() { "INELIGIBLE" } else { "ELIGIBLE" }.into(),
-                ),
-                not_before: issued.map(|_| certificate.not_before),
-                not_after: issued.map(|_| certificate.not_after),
-                created_at: (!certificate.imported).then_some(certificate.requested),
-                issued_at: issued.filter(|_| !certificate.imported),
-                imported_at: certificate.imported.then_some(certificate.requested),
-            });
-        }
-        let more = rest.peek().is_some();
-        let last = certificate_summary_list.last().map(|summary| format!("after-{}", summary.certificate_arn));
-        Ok(CertificateList { certificate_summary_list, next_token: last.filter(|_| more) })
-    }
-
     pub(crate) fn delete_certificate(&mut self, now: Millis, call: &DeleteCertificate) -> Result<Empty, AwsError> {
         let arn = &call.certificate_arn;
         self.certificate(arn)?;
@@ -435,95 +317,6 @@ impl Aws {
         users.into_iter().cloned().collect()
     }
 
-    /// Moves pending certificates to where they stand at `now`. Every call does this first; a driver of virtual time
-    /// need not.
-    pub fn advance(&mut self, now: Millis) {
-        for arn in self.acm.pending.clone() {
-            let Some(certificate) = self.acm.certificates.get(&arn) else {
-                self.acm.pending.remove(&arn);
-                continue;
-            };
-            let (requested, mut seen) = (certificate.requested, certificate.seen.clone());
-            let mut failure = None;
-            for (domain, at) in &mut seen {
-                if at.is_none() {
-                    let record = validation_record(&self.settings.account, domain);
-                    *at = self.visible_since(now, &record);
-                    if at.is_some() && self.caa_forbids(now, domain) {
-                        failure = Some("CAA_ERROR".to_owned());
-                    }
-                }
-            }
-            let delays = self.settings.delays;
-            let proved = seen.values().try_fold(requested + delays.acm_record, |last, at| at.map(|at| last.max(at)));
-            let issued = proved.map(|at| at + delays.acm_validation).filter(|_| failure.is_none());
-            let timed_out = issued.is_none() && now >= requested + delays.acm_timeout;
-            if (seen != certificate.seen || failure.is_some() || issued.is_some())
-                && let Some(certificate) = self.acm.certificates.get_mut(&arn)
-            {
-                certificate.seen = seen;
-                certificate.issued = issued;
-                if let Some(at) = issued {
-                    (certificate.not_before, certificate.not_after) = (at, at + Millis(395 * DAY.0));
-                }
-                certificate.failure.clone_from(&failure);
-            }
-            if issued.is_some() || failure.is_some() || timed_out {
-                self.acm.pending.remove(&arn);
-            }
-        }
-    }
-
-    /// When pending certificates change by themselves, after `now`.
-    pub(crate) fn certificate_events(&self, now: Millis) -> impl Iterator<Item = Millis> + '_ {
-        let delays = self.settings.delays;
-        self.acm
-            .certificates
-            .values()
-            .filter(|certificate| !certificate.imported)
-            .flat_map(move |certificate| {
-                let timeout =
-                    self.acm.pending.contains(&certificate.arn).then(|| certificate.requested + delays.acm_timeout);
-                [certificate.issued, Some(certificate.requested + delays.acm_record), timeout]
-            })
-            .flatten()
-            .filter(move |at| *at > now)
-    }
-
-    /// Since when public DNS shows a validation record, if it does now.
-    fn visible_since(&self, now: Millis, record: &ValidationRecord) -> Option<Millis> {
-        let stored = name::normalise(&record.name).ok()?;
-        let key = RecordKey::new(&stored, "CNAME", "");
-        let zone = self.public_zone_of(&stored)?;
-        let mut since = None;
-        for (from, records) in zone.versions.iter().rev().filter(|(from, _)| *from <= now) {
-            let value = records.get(&key).and_then(|set| set.resource_records.as_ref()?.first());
-            if !value.is_some_and(|value| same_name(&value.value, &record.value)) {
-                break;
-            }
-            since = Some(*from);
-        }
-        since
-    }
-
-    /// Whether CAA records name issuers and Amazon is none of them.
-    fn caa_forbids(&self, now: Millis, domain: &str) -> bool {
-        let Ok(stored) = name::normalise(domain) else { return false };
-        let Some(records) = self.public_zone_of(&stored).and_then(|zone| zone.live(now)) else { return false };
-        let mut at = stored.as_str();
-        while !at.is_empty() {
-            if let Some(set) = records.get(&RecordKey::new(at, "CAA", "")) {
-                let issuers: Vec<_> =
-                    set.resource_records.iter().flatten().filter(|r| r.value.contains(" issue ")).collect();
-                let amazon = ["amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com"];
-                return !issuers.is_empty()
-                    && !issuers.iter().any(|record| amazon.iter().any(|name| record.value.contains(name)));
-            }
-            at = at.split_once('.').map_or("", |(_, parent)| parent);
-        }
-        false
-    }
-
     fn check_certificate_quota(&self) -> Result<(), AwsError> {
         self.quota(quota::ACM_CERTIFICATES, self.acm.certificates.len() + 1)
             .map_err(|limit| exceeded(format!("Error: you have reached your limit of {limit} certificates.")))
@@ -556,15 +349,6 @@ fn exceeded(text: impl Into<String>) -> AwsError {
     AwsError::new("LimitExceededException", text)
 }
 
-/// The name without a wildcard label: an apex and its wildcard share one proof.
-fn domain(name: &str) -> &str {
-    name.strip_prefix("*.").unwrap_or(name)
-}
-
-fn same_name(a: &str, b: &str) -> bool {
-    a.trim_end_matches('.').eq_ignore_ascii_case(b.trim_end_matches('.'))
-}
-
 fn check_domain(name: &str) -> Result<(), AwsError> {
     let bare = domain(name);
     let fits = name.len() <= 253
@@ -582,16 +366,6 @@ fn check_domain(name: &str) -> Result<(), AwsError> {
     Err(invalid(format!(
         "1 validation error detected: Value '{name}' at 'domainName' failed to satisfy constraint: it must be a domain name, with '*' as its whole first label at most"
     )))
-}
-
-/// The CNAME that proves control of a domain: stable per account and domain, so renewals and siblings reuse it.
-pub(crate) fn validation_record(account: &str, domain: &str) -> ValidationRecord {
-    let (left, right) = (hex(&format!("name/{account}/{domain}")), hex(&format!("value/{account}/{domain}")));
-    ValidationRecord {
-        name: format!("_{}.{domain}.", &left[..32]),
-        kind: "CNAME".into(),
-        value: format!("_{}.{}.acm-validations.aws.", &right[..32], &right[32..42]),
-    }
 }
 
 pub(crate) fn hex(text: &str) -> String {

@@ -1,0 +1,290 @@
+//! The operator as a process, on the AWS SDK's wire and a real API server, while AWS fails and the operator is killed.
+//! Edges are hollow: there is no node. Runs as root with GATEHOUSE_PLATFORM=1, as `make test` does.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use scenarios::hollow::Hollow;
+use scenarios::lab::{AWS, Lab, binary};
+use serde_json::Value;
+
+const SHARED: &str = "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-4000-8000-000000000001";
+
+/// Whether the machine can run these; says so if not.
+fn wanted() -> bool {
+    let asked = std::env::var_os("GATEHOUSE_PLATFORM").is_some_and(|v| v == "1");
+    if !asked {
+        eprintln!("not run: needs root and GATEHOUSE_PLATFORM=1 (`make test` sets it)");
+    }
+    asked
+}
+
+struct Bench {
+    lab: Lab,
+    _hollow: Hollow,
+    operators: u32,
+}
+
+struct Operator(Child);
+
+impl Operator {
+    /// `kill -9`: nothing is given back, no call ends.
+    fn kill(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    fn terminate(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+impl Bench {
+    fn new(name: &str) -> Bench {
+        let lab = Lab::up(name, true, &["--profile", "fast", "--call-latency", "20ms"]).unwrap();
+        lab.must(&["create", "namespace", "gatehouse-system"]).unwrap();
+        lab.must(&["apply", "--server-side", "-f", &scenarios::lab::root().join("config/crd").display().to_string()])
+            .unwrap();
+        for crd in ["exposedapps", "sharedloadbalancers", "exposurepolicies", "hostclaims"] {
+            lab.must(&["wait", "--for=condition=Established", "--timeout=20s", &format!("crd/{crd}.gatehouse.dev")])
+                .unwrap();
+        }
+        let hollow = Hollow::start(&lab).unwrap();
+        Bench { lab, _hollow: hollow, operators: 0 }
+    }
+
+    /// Starts an operator; its access key is its name in AWS's call log.
+    fn operator(&mut self) -> Operator {
+        self.operators += 1;
+        let n = self.operators;
+        let mut command = self.lab.platform.command(binary("gatehouse-operator").unwrap());
+        command
+            .args([
+                "--cluster-id=wire",
+                "--edge-image=hollow:dev",
+                "--cluster-dns=10.96.0.10",
+                "--namespace=gatehouse-system",
+            ])
+            .args([&format!("--identity=operator-{n}"), &format!("--health-address=127.0.0.1:{}", 18_000 + n)])
+            .args([&format!("--metrics-address=127.0.0.1:{}", 19_000 + n), "--webhook-certificates=false"])
+            .args(["--record-ttl=1s", "--release-grace=5s", "--call-deadline=3s", "--lease-duration=3s", "--log=info"])
+            .envs([("AWS_ENDPOINT_URL", AWS), ("AWS_SECRET_ACCESS_KEY", "unchecked"), ("AWS_REGION", "eu-central-1")])
+            .env("AWS_ACCESS_KEY_ID", format!("operator-{n}"));
+        Operator(self.lab.spawn(&format!("operator-{n}"), command).unwrap())
+    }
+
+    fn load_balancer(&self) {
+        self.yaml(&format!(
+            "apiVersion: gatehouse.dev/v1alpha1\nkind: SharedLoadBalancer\nmetadata: {{name: public}}\nspec:\n  default: true\n  region: eu-central-1\n  vpcId: vpc-0123456789abcdef0\n  subnets: [{{id: subnet-0aaa, zone: eu-central-1a, cidrs: [10.0.0.0/24]}}, {{id: subnet-0bbb, zone: eu-central-1b, cidrs: [10.0.1.0/24]}}]\n  securityGroups: [sg-0ccc]\n  scheme: internet-facing\n  certificates: {{shared: [\"{SHARED}\"]}}\n  edge: {{port: 8080, replicas: 1}}\n"
+        ));
+    }
+
+    fn yaml(&self, text: &str) {
+        let out = self.lab.apply_text(text).unwrap();
+        assert!(out.status.success(), "{}\n{text}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    /// A namespace with its policy, a Service and an app on `NAME.example.com`.
+    fn app(&self, name: &str) {
+        self.yaml(&format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n---\napiVersion: gatehouse.dev/v1alpha1\nkind: ExposurePolicy\nmetadata: {{name: {name}}}\nspec:\n  namespaces: {{names: [{name}]}}\n  grants: [{{hosts: [{name}.example.com]}}]\n  loadBalancers: [public]\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: {name}}}\nspec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: 8080}}]}}\n---\napiVersion: gatehouse.dev/v1alpha1\nkind: ExposedApp\nmetadata: {{name: web, namespace: {name}}}\nspec:\n  hosts: [{name}.example.com]\n  routes: [{{backends: [{{service: web, port: 80}}]}}]\n"
+        ));
+    }
+
+    fn fault(&self, action: &str, kind: &str, count: u32) {
+        let body = format!("{{\"action\": \"{action}\", \"nth\": 1, \"kind\": \"{kind}\", \"count\": {count}}}");
+        self.lab.aws("faults", Some(&body)).unwrap();
+    }
+
+    fn condition(&self, name: &str, type_: &str) -> (String, String, String) {
+        let text = self.lab.must(&["-n", name, "get", "exposedapp", "web", "-o", "json"]).unwrap();
+        let app: Value = serde_json::from_str(&text).unwrap();
+        let found = app["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|c| c["type"] == type_)
+            .cloned()
+            .unwrap_or_default();
+        let text = |key: &str| found[key].as_str().unwrap_or("").to_owned();
+        (text("status"), text("reason"), text("message"))
+    }
+
+    /// Waits until the app is ready and really answers, from its own namespace.
+    fn ready(&self, name: &str, patience: u64) -> Duration {
+        let took = self.lab.wait(&format!("{name} to be ready"), Duration::from_secs(patience), || {
+            Ok(self.condition(name, "Ready").0 == "True")
+        });
+        let took = took.unwrap_or_else(|e| {
+            let status = self.lab.must(&["-n", name, "get", "exposedapp", "web", "-o", "yaml"]).unwrap_or_default();
+            panic!("{e}\n{status}\n{}", self.lab.log(&format!("operator-{}", self.operators)));
+        });
+        let (status, body) = self.lab.get(&format!("https://{name}.example.com/")).unwrap();
+        assert_eq!((status, body.as_str()), (200, name));
+        took
+    }
+
+    fn state(&self) -> Value {
+        serde_json::from_str(&self.lab.aws("state", None).unwrap()).unwrap()
+    }
+
+    /// Every namespace has exactly one target group, one rule and one name: nothing leaked, nothing doubled.
+    fn nothing_leaked(&self, apps: usize) {
+        let state = self.state();
+        let state = if state["loadBalancers"].is_object() { &state } else { &state["aws"] };
+        let balancers = state["loadBalancers"].as_object().unwrap();
+        assert_eq!(balancers.len(), 1);
+        assert_eq!(state["targetGroups"].as_object().unwrap().len(), apps);
+        let rules = &balancers.values().next().unwrap()["listeners"]["443"]["rules"];
+        let forwards = rules
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|r| r["conditions"].as_array().is_some_and(|c| !c.is_empty()))
+            .count();
+        assert_eq!(forwards, apps, "{rules:#}");
+    }
+
+    fn writes(&self) -> Vec<Value> {
+        let log = self.lab.aws("calls", None).unwrap();
+        let calls = log.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+        calls
+            .filter(|c| !["Describe", "List", "Get"].iter().any(|p| c["action"].as_str().unwrap_or("").starts_with(p)))
+            .collect()
+    }
+}
+
+#[test]
+fn aws_fails_in_ten_ways_and_every_app_gets_there() {
+    if !wanted() {
+        return;
+    }
+    let mut bench = Bench::new("wire-faults");
+    for (action, kind) in
+        [("CreateLoadBalancer", "after"), ("CreateListener", "late"), ("AddListenerCertificates", "before")]
+    {
+        bench.fault(action, kind, 1);
+    }
+    let operator = bench.operator();
+    bench.load_balancer();
+    bench.app("first");
+    println!("three faults while the load balancer is made: ready after {:?}", bench.ready("first", 60));
+    let cases = [
+        ("CreateTargetGroup", "after", 1),
+        ("CreateRule", "after", 1),
+        ("CreateRule", "throttle", 3),
+        ("RegisterTargets", "timeout", 1),
+        ("ChangeResourceRecordSets", "after", 1),
+        ("ChangeResourceRecordSets", "late", 1),
+        ("ModifyTargetGroupAttributes", "before", 2),
+    ];
+    for (n, (action, kind, count)) in cases.into_iter().enumerate() {
+        bench.fault(action, kind, count);
+        let name = format!("case-{n}");
+        bench.app(&name);
+        println!("{action} fails ({kind}, {count} times): ready after {:?}", bench.ready(&name, 60));
+    }
+    bench.nothing_leaked(1 + cases.len());
+
+    // A permission is taken away: a condition says so, the others go on, and giving it back is enough.
+    bench.fault("CreateRule", "deny", 1_000);
+    bench.app("denied");
+    let patience = Duration::from_secs(20);
+    bench
+        .lab
+        .wait("the condition to say so", patience, || Ok(bench.condition("denied", "Programmed").1 == "Denied"))
+        .unwrap();
+    assert!(
+        bench.condition("denied", "Programmed").2.contains("CreateRule"),
+        "{:?}",
+        bench.condition("denied", "Programmed")
+    );
+    assert_eq!(bench.condition("first", "Ready").0, "True");
+    bench.lab.platform.command("curl").args(["-sS", "-X", "DELETE", &format!("{AWS}/_awsim/faults")]).status().unwrap();
+    bench.ready("denied", 90);
+
+    // AWS is gone for a while, in the middle of work.
+    bench.lab.aws("availability", Some("{\"down_ms\": 15000}")).unwrap();
+    bench.app("patient");
+    println!("AWS down for 15 s: ready after {:?}", bench.ready("patient", 120));
+    bench.nothing_leaked(3 + cases.len());
+    operator.terminate();
+    bench.lab.down().unwrap();
+}
+
+#[test]
+fn killed_at_ten_points_the_work_goes_on() {
+    if !wanted() {
+        return;
+    }
+    let mut bench = Bench::new("wire-kills");
+    bench.load_balancer();
+    let mut operator = bench.operator();
+    bench.app("calm");
+    bench.ready("calm", 60);
+    for n in 1..=10_usize {
+        let before = bench.writes().len();
+        let name = format!("kill-{n}");
+        bench.app(&name);
+        // The points: after each of the four writes of an app, and moments between them.
+        let point = before + (n - 1) % 5;
+        bench.lab.wait("the point", Duration::from_secs(20), || Ok(bench.writes().len() >= point)).unwrap();
+        std::thread::sleep(Duration::from_millis(17 * n as u64 % 60));
+        operator.kill();
+        let began = Instant::now();
+        operator = bench.operator();
+        bench.ready(&name, 60);
+        println!("killed after {} writes: ready {:?} after the next operator started", (n - 1) % 5, began.elapsed());
+    }
+    bench.nothing_leaked(11);
+    operator.terminate();
+    bench.lab.down().unwrap();
+}
+
+#[test]
+fn of_two_operators_one_leads() {
+    if !wanted() {
+        return;
+    }
+    let mut bench = Bench::new("wire-lease");
+    bench.load_balancer();
+    let first = bench.operator();
+    bench.app("one");
+    bench.ready("one", 60);
+    let second = bench.operator();
+    std::thread::sleep(Duration::from_secs(4));
+    bench.app("two");
+    bench.ready("two", 60);
+    let callers = |bench: &Bench| {
+        bench
+            .writes()
+            .iter()
+            .map(|c| c["caller"].as_str().unwrap_or("").to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(callers(&bench), ["operator-1".to_owned()].into());
+    // Asked to stop, the leader gives the lease back and the other goes on at once.
+    first.terminate();
+    let began = Instant::now();
+    bench.app("three");
+    bench.ready("three", 30);
+    println!("leader stopped: the next app is ready {:?} later", began.elapsed());
+    assert!(callers(&bench).contains("operator-2"));
+    // Everything goes: asked deletions leave nothing but the load balancer.
+    for name in ["one", "two", "three"] {
+        bench.lab.must(&["-n", name, "delete", "exposedapp", "web", "--timeout=60s"]).unwrap();
+    }
+    bench
+        .lab
+        .wait("target groups to go", Duration::from_secs(30), || {
+            let state = bench.state();
+            let state = if state["loadBalancers"].is_object() { &state } else { &state["aws"] };
+            Ok(state["targetGroups"].as_object().is_some_and(serde_json::Map::is_empty))
+        })
+        .unwrap();
+    bench.lab.must(&["delete", "sharedloadbalancer", "public", "--timeout=60s"]).unwrap();
+    second.terminate();
+    bench.lab.down().unwrap();
+}
