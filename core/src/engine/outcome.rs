@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gatehouse_route::Host;
 
-use super::{Answer, BackOff, EffectId, Engine, InFlight, Outcome};
+use super::{Answer, EffectId, Engine, InFlight, Outcome};
 use crate::aws::{
     AwsAnswer, AwsCall, ChangeAction, ListenerRule, Record, RecordChange, RecordData, Refusal, RefusalClass,
     TargetGroup, TargetState,
