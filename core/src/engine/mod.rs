@@ -349,7 +349,7 @@ impl Engine {
         self.buckets.take(family, now);
         *self.counters.sent.entry(family).or_default() += 1;
         let lane = step.lane.clone();
-        let (steps, order) = self.batch(step, now);
+        let (steps, order) = self.batch(step);
         let mut epoch = 0;
         if let Order::Aws { call, .. } = &order {
             for scope in steps.iter().flat_map(|s| &s.scopes) {
@@ -367,7 +367,7 @@ impl Engine {
 
     /// Route 53 takes one change per zone at a time, so one change carries every record of the zone that is ready.
     /// A step that failed before goes alone: one bad record must not spoil the batch of others.
-    fn batch(&self, step: Step, now: Mono) -> (Vec<Step>, Order) {
+    fn batch(&self, step: Step) -> (Vec<Step>, Order) {
         let Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes } } = &step.order else {
             let order = step.order.clone();
             return (vec![step], order);
@@ -383,11 +383,7 @@ impl Engine {
                     };
                     let fits = *same == zone && candidate.key != step.key && all.len() + changes.len() <= BATCH;
                     // Its part was planned before the last outcome at most by a wake; records are guarded by CREATE and DELETE.
-                    if fits
-                        && !self.back_off.contains_key(&candidate.key)
-                        && !self.dirty.contains(other)
-                        && now >= Mono(0)
-                    {
+                    if fits && !self.back_off.contains_key(&candidate.key) && !self.dirty.contains(other) {
                         all.extend(changes.iter().cloned());
                         steps.push(candidate.clone());
                     }
