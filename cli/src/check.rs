@@ -66,7 +66,7 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> u8 {
             for subject in told {
                 let place = out.paint(Tone::Dim, &subject.source.to_string());
                 out.line(&format!("{}  {place}", out.paint(Tone::Strong, &subject.title())));
-                findings(&subject.findings, out);
+                findings(&subject.findings, "  ", out);
                 out.line("");
             }
             notes(&objects.notes, out);
@@ -88,7 +88,7 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> u8 {
 }
 
 /// Findings, with their fields aligned.
-pub fn findings(findings: &[Told], out: &mut Out) {
+pub fn findings(findings: &[Told], indent: &str, out: &mut Out) {
     let width = findings.iter().map(|f| f.field.chars().count()).max().unwrap_or(0).min(48);
     for finding in findings {
         let (word, tone) = match finding.severity {
@@ -97,9 +97,9 @@ pub fn findings(findings: &[Told], out: &mut Out) {
             Severity::Audit => ("audit  ", Tone::Dim),
         };
         let rule = out.paint(Tone::Dim, &format!("[{}]", finding.rule));
-        out.line(&format!("  {}  {:width$}  {} {rule}", out.paint(tone, word), finding.field, finding.message));
+        out.line(&format!("{indent}{}  {:width$}  {} {rule}", out.paint(tone, word), finding.field, finding.message));
         if let Some(hint) = &finding.hint {
-            out.line(&format!("           {:width$}  {hint}", ""));
+            out.line(&format!("{indent}         {:width$}  {hint}", ""));
         }
     }
 }

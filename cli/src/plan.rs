@@ -100,7 +100,7 @@ fn text(settings: &Settings, sections: &[Section], refused: &[&Subject], remarks
         for subject in refused {
             let place = out.paint(Tone::Dim, &subject.source.to_string());
             out.line(&format!("  {}  {place}", subject.title()));
-            findings(&subject.findings, out);
+            findings(&subject.findings, "    ", out);
         }
         out.line("");
     }
@@ -207,7 +207,9 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
             // Zones that are named stand in the file; the one found by the longest suffix only AWS knows.
             let zone = if let [zone] = &spec.dns.zones[..] { zone.id.as_str() } else { UNKNOWN };
             let alias = Alias { dns_name: UNKNOWN.into(), zone_id: UNKNOWN.into() };
-            for record in records(&settings.cluster_id, host, namespace, spec.ip_address_type, &alias) {
+            let mut records = records(&settings.cluster_id, host, namespace, spec.ip_address_type, &alias);
+            records.sort_by_key(|r| r.name != host.as_text());
+            for record in records {
                 let (kind, value) = match &record.data {
                     RecordData::A(_) => ("A", format!("alias to {shard}")),
                     RecordData::Aaaa(_) => ("AAAA", format!("alias to {shard}")),
