@@ -53,7 +53,7 @@ gen: ## Write the generated files anew: CRDs
 
 .PHONY: bench
 bench: ## Engine: full recomputation and one outcome at 1,000 and 10,000 apps
-	cargo build --workspace --examples --quiet && $(BIN)/examples/bench
+	cargo run --quiet --release -p gatehouse-core --example bench
 
 .PHONY: build
 build: ## Build every binary (one profile for all)

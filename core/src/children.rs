@@ -49,13 +49,14 @@ pub fn fragments(
         out.insert(key, fragment);
     };
     let edge = keys::EDGE_NAME;
+    let text = table.to_json();
     put(ChildKind::ServiceAccount, edge, keys::EDGE, None, json!({ "automountServiceAccountToken": false }));
     put(
         ChildKind::ConfigMap,
         edge,
         keys::EDGE,
-        Some(table.hash()),
-        json!({ "data": { keys::TABLE_KEY: table.to_json() } }),
+        Some(RouteTable::hash_of(&text)),
+        json!({ "data": { keys::TABLE_KEY: text } }),
     );
     put(ChildKind::Deployment, edge, keys::EDGE, None, deployment(world, settings, table));
     put(

@@ -146,9 +146,10 @@ pub fn desired(
     let services: BTreeMap<&str, &Arc<ServiceFacts>> =
         World::within(&world.services, namespace).map(|(key, s)| (key.name.as_str(), s)).collect();
     let table = table(world, settings, label, &served, &services, &mut out);
-    out.table_hash = Some(table.hash());
     let (modes, backends) = network(&served, &services);
     out.children = children::fragments(world, settings, namespace, &table, modes, &backends);
+    // The ConfigMap's fragment has just been made from the table's text; its hash is the table's.
+    out.table_hash = out.children.values().find_map(|fragment| fragment.content.clone());
     out.table = Some(table);
     out
 }

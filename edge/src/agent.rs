@@ -149,7 +149,7 @@ impl Agent {
                 self.metrics.answering(true);
                 self.accept();
                 let hosts: usize = table.ports.values().map(|port| port.hosts.len()).sum();
-                tracing::info!(hash, hosts, milliseconds = took.as_millis(), "nginx serves the table");
+                tracing::info!(hash, hosts, seconds = took.as_secs_f64(), "nginx serves the table");
             }
             Err(error) => {
                 self.metrics.reload_failed();

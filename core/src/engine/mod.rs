@@ -235,15 +235,19 @@ impl Engine {
     }
 
     fn view<'a>(&'a self, now: Now) -> View<'a> {
+        self.view_of(now, &self.index)
+    }
+
+    fn view_of<'a>(&'a self, now: Now, index: &'a Index) -> View<'a> {
         View {
             now,
             settings: &self.settings,
             world: &self.world,
             observed: &self.observed,
-            reviews: &self.index.reviews,
-            desired: &self.index.desired,
-            claims: &self.index.claims,
-            load: &self.index.load,
+            reviews: &index.reviews,
+            desired: &index.desired,
+            claims: &index.claims,
+            load: &index.load,
             memory: &self.memory,
         }
     }
@@ -346,7 +350,7 @@ impl Engine {
         self.buckets.take(family, now);
         *self.counters.sent.entry(family).or_default() += 1;
         let lane = step.lane.clone();
-        let (steps, order) = self.batch(step, now);
+        let (steps, order) = self.batch(step);
         let mut epoch = 0;
         if let Order::Aws { call, .. } = &order {
             for scope in steps.iter().flat_map(|s| &s.scopes) {
@@ -364,7 +368,7 @@ impl Engine {
 
     /// Route 53 takes one change per zone at a time, so one change carries every record of the zone that is ready.
     /// A step that failed before goes alone: one bad record must not spoil the batch of others.
-    fn batch(&self, step: Step, now: Mono) -> (Vec<Step>, Order) {
+    fn batch(&self, step: Step) -> (Vec<Step>, Order) {
         let Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes } } = &step.order else {
             let order = step.order.clone();
             return (vec![step], order);
@@ -380,11 +384,7 @@ impl Engine {
                     };
                     let fits = *same == zone && candidate.key != step.key && all.len() + changes.len() <= BATCH;
                     // Its part was planned before the last outcome at most by a wake; records are guarded by CREATE and DELETE.
-                    if fits
-                        && !self.back_off.contains_key(&candidate.key)
-                        && !self.dirty.contains(other)
-                        && now >= Mono(0)
-                    {
+                    if fits && !self.back_off.contains_key(&candidate.key) && !self.dirty.contains(other) {
                         all.extend(changes.iter().cloned());
                         steps.push(candidate.clone());
                     }
@@ -486,17 +486,23 @@ impl Engine {
     }
 
     fn mark_everything(&mut self) {
-        let mut keys: Vec<PartKey> = self.world.namespaces.keys().map(|n| PartKey::Namespace(n.clone())).collect();
-        keys.extend(self.index.claims.keys().map(|n| PartKey::Namespace(n.clone())));
-        keys.push(PartKey::Zones);
-        for (name, lb) in &self.world.load_balancers {
-            keys.push(PartKey::LoadBalancer(name.clone()));
-            keys.push(PartKey::Region(lb.spec.region.clone()));
-            // The first shard always; others when something is placed on them or known of them.
-            keys.push(PartKey::Shard(ShardKey { load_balancer: name.clone(), index: 0 }));
-        }
-        keys.extend(self.index.load.keys().chain(self.observed.shards.keys()).map(|s| PartKey::Shard(s.clone())));
+        let keys = self.every_part(&self.index);
         self.dirty.extend(keys);
+    }
+
+    /// Every part there is.
+    fn every_part(&self, index: &Index) -> BTreeSet<PartKey> {
+        let mut keys: BTreeSet<PartKey> = self.world.namespaces.keys().map(|n| PartKey::Namespace(n.clone())).collect();
+        keys.extend(index.claims.keys().map(|n| PartKey::Namespace(n.clone())));
+        keys.insert(PartKey::Zones);
+        for (name, lb) in &self.world.load_balancers {
+            keys.insert(PartKey::LoadBalancer(name.clone()));
+            keys.insert(PartKey::Region(lb.spec.region.clone()));
+            // The first shard always; others when something is placed on them or known of them.
+            keys.insert(PartKey::Shard(ShardKey { load_balancer: name.clone(), index: 0 }));
+        }
+        keys.extend(index.load.keys().chain(self.observed.shards.keys()).map(|s| PartKey::Shard(s.clone())));
+        keys
     }
 
     fn refresh_all(&mut self) {
@@ -526,16 +532,13 @@ impl Engine {
     /// The plan in full, made from scratch: for audits, for people, and as the oracle of the incremental one.
     #[must_use]
     pub fn full_plan(&self, now: Now) -> BTreeMap<PartKey, Part> {
-        let mut fresh = self.clone();
-        fresh.index = Index::default();
-        fresh.index.day = now.wall.day();
-        fresh.index.now = now.wall;
-        fresh.index.rebuild(&fresh.world);
-        fresh.refresh_all();
-        let _ = fresh.index.recompute(&fresh.world, &fresh.settings);
-        fresh.mark_everything();
-        let view = fresh.view(now);
-        let keys = fresh.dirty.clone();
+        let mut index = Index::default();
+        index.day = now.wall.day();
+        index.now = now.wall;
+        index.rebuild(&self.world);
+        let _ = index.recompute(&self.world, &self.settings);
+        let view = self.view_of(now, &index);
+        let keys = self.every_part(&index);
         keys.into_iter()
             .map(|key| (key.clone(), plan(&view, &key)))
             .filter(|(_, part)| *part != Part::default())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gatehouse_route::Host;
 
-use super::{Answer, BackOff, EffectId, Engine, InFlight, Outcome};
+use super::{Answer, EffectId, Engine, InFlight, Outcome};
 use crate::aws::{
     AwsAnswer, AwsCall, ChangeAction, ListenerRule, Record, RecordChange, RecordData, Refusal, RefusalClass,
     TargetGroup, TargetState,
@@ -83,6 +83,23 @@ impl Engine {
             }
             (Scope::Groups(region), AwsAnswer::TargetGroups(groups)) => {
                 o.group_lists.entry(region.clone()).or_default().set(now, ());
+                // What we knew of the Region and is not in its list has gone by another's hand.
+                let here = format!(":{region}:");
+                let vanished: Vec<String> = o
+                    .groups
+                    .iter()
+                    .filter(|(name, cell)| {
+                        let known = cell.known().and_then(Option::as_ref);
+                        known.is_some_and(|g| g.arn.contains(&here)) && !groups.contains_key(*name)
+                    })
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                for name in vanished {
+                    if o.readable_from(&Scope::Group(name.clone())).is_some() {
+                        o.groups.entry(name.clone()).or_default().set(now, None);
+                        o.targets.remove(&name);
+                    }
+                }
                 for (name, group) in groups {
                     let cell = o.groups.entry(name).or_default();
                     // What was read one by one knows more (attributes) and is as fresh.
@@ -388,6 +405,9 @@ impl Engine {
             if refusal.class == RefusalClass::Throttled {
                 self.buckets.drain(call.family(), now);
             }
+            if refusal.class == RefusalClass::Stale {
+                self.doubt(call, flight);
+            }
         }
         for step in &flight.steps {
             self.memory.refusals.insert(step.key.clone(), refusal.clone());
@@ -397,6 +417,40 @@ impl Engine {
         if let Some(crate::plan::PartKey::Shard(shard)) = flight.steps.first().map(|s| s.key.part.clone()) {
             self.mark_shard(&shard);
             self.tell_soon(&shard.load_balancer);
+        }
+    }
+
+    /// A call named something that is not there: what it was named by is looked at again.
+    fn doubt(&mut self, call: &AwsCall, flight: &InFlight) {
+        let mut doubted: Vec<Scope> = Vec::new();
+        if call.is_read() {
+            doubted.extend(scopes(flight).into_iter().filter_map(|scope| match scope {
+                Scope::Listeners(shard) => Some(Scope::LoadBalancer(shard)),
+                Scope::Rules(shard) | Scope::ListenerCertificates(shard) => Some(Scope::Listeners(shard)),
+                Scope::Targets(name) => Some(Scope::Group(name)),
+                _ => None,
+            }));
+        }
+        if let AwsCall::CreateRule { target_group, .. }
+        | AwsCall::RegisterTargets { target_group, .. }
+        | AwsCall::DeregisterTargets { target_group, .. }
+        | AwsCall::ModifyTargetGroupAttributes { target_group, .. } = call
+        {
+            let named = self
+                .observed
+                .groups
+                .iter()
+                .filter(|(_, c)| c.last().and_then(Option::as_ref).is_some_and(|g| g.arn == *target_group));
+            doubted.extend(named.map(|(name, _)| Scope::Group(name.clone())));
+        }
+        if let (AwsCall::CreateListener { .. }, Some(crate::plan::PartKey::Shard(shard))) =
+            (call, flight.steps.first().map(|s| &s.key.part))
+        {
+            doubted.push(Scope::LoadBalancer(shard.clone()));
+        }
+        for scope in doubted {
+            self.observed.mark_stale(&scope);
+            self.mark_scope(&scope, true);
         }
     }
 

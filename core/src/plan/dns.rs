@@ -53,8 +53,8 @@ pub fn zones_for(view: &View<'_>, host: &Host, load_balancer: &str) -> Option<Ve
 /// The certificate for a host on a load balancer; `None` while there is none or it is not known.
 ///
 /// Discovery takes issued certificates whose every name the namespace may use, or that the load balancer shares:
-/// an ALB chooses among all certificates of a listener, so a foreign name on one concerns everybody. Longest
-/// validity first, ARN as the tie-break, so the choice is stable.
+/// an ALB chooses among all certificates of a listener, so a foreign name on one concerns everybody. Shared ones first,
+/// then what is attached already, then the longest validity, and the ARN as the tie-break: the choice is stable.
 #[must_use]
 pub fn certificate_for(
     view: &View<'_>,

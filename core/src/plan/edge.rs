@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use gatehouse_crds::keys;
 
 use crate::aws::{Target, TargetState};
+use crate::desired::Fragment;
 use crate::world::{ChildKey, ChildKind};
 
 use super::{Draft, KubeWrite, Lane, Order, Probe, View};
@@ -22,6 +23,18 @@ fn children(draft: &mut Draft<'_>, namespace: &str) {
     let empty = std::collections::BTreeMap::new();
     let wanted = view.desired.get(namespace).map_or(&empty, |d| &d.children);
     let terminating = view.world.namespaces.get(namespace).is_none_or(|n| n.meta.deleting);
+    let right = |key: &ChildKey, fragment: &Fragment| {
+        view.world.children.get(key).is_some_and(|have| {
+            have.fragment.as_ref() == Some(&fragment.hash)
+                && (fragment.content.is_none() || have.content == fragment.content)
+        })
+    };
+    // Pods are born closed, and nginx must find the names it is told: what a name resolves to, or does not, is
+    // remembered by every cache on the way. So policies and twin Services first, then table and pods.
+    let grounded = wanted
+        .iter()
+        .filter(|(key, _)| matches!(key.kind, ChildKind::NetworkPolicy | ChildKind::Service))
+        .all(|(key, fragment)| right(key, fragment));
     for (key, fragment) in wanted {
         if terminating {
             break;
@@ -37,10 +50,10 @@ fn children(draft: &mut Draft<'_>, namespace: &str) {
             ));
             continue;
         }
-        let right = have.is_some_and(|h| {
-            h.fragment.as_ref() == Some(&fragment.hash) && (fragment.content.is_none() || h.content == fragment.content)
-        });
-        if !right {
+        if !grounded && matches!(key.kind, ChildKind::ConfigMap | ChildKind::Deployment) {
+            continue;
+        }
+        if !right(key, fragment) {
             let write = KubeWrite::ApplyChild {
                 key: key.clone(),
                 fragment: fragment.json.clone(),

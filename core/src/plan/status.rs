@@ -229,6 +229,19 @@ fn accepted(
             .and_then(|c| c.status.admitted.get(&key.name))
             .is_some_and(|a| a.generation == app.meta.generation)
     };
+    let homeless = |h: &&&Host| {
+        let claim = view.world.claims.get(&claim_name(h));
+        claim.is_some_and(|c| c.status.admitted.contains_key(&key.name) && c.status.placement.is_empty())
+    };
+    if let Some(host) = served.iter().find(homeless) {
+        return no(
+            "Accepted",
+            "NoShardWithRoom",
+            format!(
+                "{host} has no place: every shard is full; the platform team must raise spec.limits.shards or the account's quotas"
+            ),
+        );
+    }
     match hosts.iter().find(|h| !served.contains(h) || !admitted(h)) {
         Some(waiting) => no("Accepted", "ClaimPending", format!("{waiting} is being claimed")),
         None => yes("Accepted", "Accepted"),
@@ -323,6 +336,9 @@ fn programmed(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, served: &[&Host])
                     _ => "AwsRefused",
                 };
                 return no(TYPE, reason, refusal.message.clone());
+            }
+            if !draft.part.held.is_empty() {
+                return no(TYPE, "Held", draft.part.held.join("; "));
             }
             return no(TYPE, "RulePending", format!("the rule for {host} is not in the data plane of {shard} yet"));
         }

@@ -2,7 +2,11 @@
 //! or with unknown outcome, and while the leader changes. The end state is always the same, nothing leaks, and no
 //! host ever gets a rule to a namespace that does not hold it.
 
-#![allow(clippy::field_reassign_with_default, reason = "the rest of the cluster is private")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::field_reassign_with_default,
+    reason = "a test; the rest of the cluster is private"
+)]
 
 mod adapter;
 mod cluster;
@@ -108,7 +112,7 @@ fn essence(sim: &Sim) -> String {
     format!("{}\n{:?}\n{children:?}", serde_json::to_string_pretty(&aws).unwrap(), claims(sim))
 }
 
-/// The three stages with their end states; every stage has ten virtual minutes.
+/// The three stages with their end states, 200 virtual seconds each.
 fn play(sim: &mut Sim) -> [String; 3] {
     const STAGE: u64 = 200_000;
     create(sim);
@@ -277,7 +281,54 @@ fn a_policy_edit_freezes_and_a_lost_grant_waits_for_the_grace() {
 }
 
 #[test]
-fn a_wildcard_reaches_one_label_and_strangers_records_are_left_alone() {
+fn a_strangers_record_is_left_alone_and_told() {
+    use awsim_model::api::route53::{Change, ChangeBatch, ChangeResourceRecordSets, ResourceRecord, ResourceRecordSet};
+    let mut sim = start();
+    let set = ResourceRecordSet {
+        name: "shop.example.com".into(),
+        kind: "CNAME".into(),
+        ttl: Some(60),
+        resource_records: Some(vec![ResourceRecord { value: "elsewhere.example.net".into() }]),
+        ..Default::default()
+    };
+    let change_batch =
+        ChangeBatch { comment: None, changes: vec![Change { action: "CREATE".into(), resource_record_set: set }] };
+    sim.stranger(ChangeResourceRecordSets { hosted_zone_id: "Z0EXAMPLE1".into(), change_batch });
+    create(&mut sim);
+    sim.run(60_000);
+    let shop = &sim.cluster.world.apps[&gatehouse_core::AppKey::new("team-a", "shop")];
+    let dns = shop.status.conditions.iter().find(|c| c.type_ == "DNSReady").unwrap();
+    assert_eq!(dns.reason, "RecordConflict", "{dns:?}");
+    assert!(sim.aws.essence().to_string().contains("elsewhere.example.net"));
+    assert!(ready(&sim, "team-b", "blog"), "others are not held up");
+}
+
+/// What a hand removes, the next audit finds and makes anew.
+#[test]
+fn a_target_group_removed_by_hand_comes_back() {
+    use awsim_model::api::elbv2::{DeleteRule, DeleteTargetGroup, DescribeRules, DescribeTargetGroups};
+    let mut sim = start();
+    create(&mut sim);
+    sim.run(60_000);
+    let before = essence(&sim);
+    let listener =
+        sim.aws.live_listeners(awsim_model::Millis(sim.now)).into_iter().find(|l| l.port == 443).unwrap().listener_arn;
+    for rule in sim.stranger(DescribeRules { listener_arn: Some(listener), ..Default::default() }).rules {
+        if !rule.is_default {
+            sim.stranger(DeleteRule { rule_arn: rule.rule_arn });
+        }
+    }
+    sim.run(1_000);
+    for group in sim.stranger(DescribeTargetGroups::default()).target_groups {
+        sim.stranger(DeleteTargetGroup { target_group_arn: group.target_group_arn });
+    }
+    sim.run(900_000);
+    assert_eq!(sim.edge_of("shop.example.com").as_deref(), Some("team-a"), "{}", sim.tail());
+    assert!(essence(&sim) == before, "{}", diff(&before, &essence(&sim)));
+}
+
+#[test]
+fn a_wildcard_reaches_one_label() {
     let mut sim = start();
     sim.cluster.policy("w", &policy("team-a", "['*.example.com']"));
     sim.cluster.app("team-a", "wild", &app("['*.example.com']", "web"));

@@ -55,7 +55,7 @@ pub struct Sim {
     pub calls: u64,
     pub log: Vec<String>,
     pub fault: Option<(u64, Fault)>,
-    /// Every n-th change compares the incremental plan with the full one.
+    /// After every change the incremental plan is compared with the full one.
     pub oracle: bool,
 }
 
@@ -102,6 +102,11 @@ impl Sim {
     fn at(&mut self, time: u64, due: Due) {
         self.seq += 1;
         self.due.insert((time, self.seq), due);
+    }
+
+    /// A call of somebody else in the account.
+    pub fn stranger<C: awsim_model::Call>(&mut self, call: C) -> C::Answer {
+        self.aws.ask(Millis(self.now), &Caller::admin("stranger"), call).unwrap()
     }
 
     /// Runs for so many virtual milliseconds.

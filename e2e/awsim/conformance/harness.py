@@ -147,7 +147,7 @@ def fails(call, *arguments, **named):
 
 
 def code_of(error):
-    return getattr(error, "response", {}).get("Error", {}).get("Code")
+    return (getattr(error, "response", None) or {}).get("Error", {}).get("Code")
 
 
 # ----------------------------------------------------------------- control

@@ -1,6 +1,8 @@
 //! The operator as a process, on the AWS SDK's wire and a real API server, while AWS fails and the operator is killed.
 //! Edges are hollow: there is no node. Runs as root with GATEHOUSE_PLATFORM=1, as `make test` does.
 
+#![allow(clippy::unwrap_used, reason = "a test: a panic with the place is the report")]
+
 use std::process::Child;
 use std::time::{Duration, Instant};
 

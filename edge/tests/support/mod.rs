@@ -16,8 +16,15 @@ pub const TRAFFIC: u16 = 8080;
 pub const DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 53);
 const INSIDE: &str = "GATEHOUSE_EDGE_TEST_INSIDE";
 
-/// Runs a test in network and process namespaces of its own: nginx.conf has fixed ports, and whatever happens nothing
-/// outlives the test.
+/// A /tmp of its own for nginx's fixed paths there, unless the programs themselves live below /tmp.
+const SETUP: &str = r#"
+ip link set lo up || exit
+case "$0 $GATEHOUSE_NGINX" in */tmp/*) ;; *) mount -t tmpfs tmpfs /tmp ;; esac
+exec "$0" "$@"
+"#;
+
+/// Runs a test in network, process and mount namespaces of its own: nginx.conf has fixed ports and paths, and whatever
+/// happens nothing outlives the test.
 pub fn isolated(name: &str, test: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return test();
@@ -29,7 +36,7 @@ pub fn isolated(name: &str, test: impl FnOnce()) {
     let mut command = Command::new("unshare");
     command
         .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"])
-        .arg("ip link set lo up && exec \"$0\" \"$@\"")
+        .arg(SETUP)
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")

@@ -1,0 +1,170 @@
+//! What the engine costs: full recomputation, and one outcome, at 1,000 and 10,000 apps.
+//!
+//! Absolute times depend on the machine; the ratio between the sizes does not. `make bench` runs it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gatehouse_core::aws::{AwsAnswer, AwsCall};
+use gatehouse_core::identity::claim_name;
+use gatehouse_core::plan::Order;
+use gatehouse_core::world::{
+    AppFacts, ClaimFacts, Kind, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts, ServiceFacts, TargetPort,
+};
+use gatehouse_core::{Answer, AppKey, Buckets, Delta, Engine, Event, Mono, Now, Outcome, Settings, Wall};
+use gatehouse_crds::{
+    AdmittedApp, BackendRef, ClaimState, Edge, ExposedAppSpec, ExposurePolicySpec, Grant, HostClaimSpec,
+    HostClaimStatus, NamespaceMatch, Placement, RouteRule, SharedLoadBalancerSpec, Subnet,
+};
+use gatehouse_route::Host;
+
+const APPS_PER_NAMESPACE: usize = 10;
+
+fn main() {
+    println!("{:<44}{:>12}{:>12}", "", "1,000 apps", "10,000 apps");
+    let small = measure(1_000);
+    let large = measure(10_000);
+    for ((what, a), (_, b)) in small.iter().zip(&large) {
+        println!("{what:<44}{a:>9.3} ms{b:>9.3} ms   x{:.1}", b / a);
+    }
+}
+
+fn now(ms: u64) -> Now {
+    Now { mono: Mono(ms), wall: Wall(1_800_000_000) }
+}
+
+/// An engine that holds this many apps, all of them claimed.
+fn engine(apps: usize) -> Engine {
+    let mut engine = Engine::new(Settings::default(), Buckets::default());
+    let mut version = 0;
+    let mut meta = |uid: String| {
+        version += 1;
+        Meta { uid, resource_version: version, generation: 1, created: Wall(1), ..Meta::default() }
+    };
+    let mut deltas = Vec::new();
+    let spec = SharedLoadBalancerSpec {
+        default: true,
+        region: "eu-central-1".into(),
+        vpc_id: "vpc-0".into(),
+        subnets: vec![Subnet { id: "subnet-0".into(), zone: "a".into(), cidrs: vec!["10.0.0.0/24".into()] }],
+        edge: Edge {
+            port: 8080,
+            replicas: 2,
+            max_body_size: "50Mi".into(),
+            max_timeout: "300s".into(),
+            ..Edge::default()
+        },
+        ..SharedLoadBalancerSpec::default()
+    };
+    deltas.push(Delta::LoadBalancer(
+        "public".into(),
+        Some(Arc::new(LoadBalancerFacts { meta: meta("lb".into()), spec, ..Default::default() })),
+    ));
+    for n in 0..apps / APPS_PER_NAMESPACE {
+        let ns = format!("team-{n:04}");
+        deltas.push(Delta::Namespace(
+            ns.clone(),
+            Some(Arc::new(NamespaceFacts { meta: meta(ns.clone()), labels: BTreeMap::new() })),
+        ));
+        let policy = ExposurePolicySpec {
+            namespaces: NamespaceMatch { names: vec![ns.clone()], ..Default::default() },
+            grants: vec![Grant { domains: vec![format!("{ns}.example.com")], ..Default::default() }],
+            load_balancers: vec!["public".into()],
+            ..Default::default()
+        };
+        deltas.push(Delta::Policy(
+            ns.clone(),
+            Some(Arc::new(PolicyFacts { meta: meta(format!("p{n}")), spec: policy, ..Default::default() })),
+        ));
+        let service = ServiceFacts {
+            meta: meta(format!("s{n}")),
+            selector: [("app".to_owned(), "web".to_owned())].into(),
+            ports: [(80, TargetPort::Number(8080))].into(),
+            ..Default::default()
+        };
+        deltas.push(Delta::Service(AppKey::new(&ns, "web"), Some(Arc::new(service))));
+        for i in 0..APPS_PER_NAMESPACE {
+            let host = format!("app-{i}.{ns}.example.com");
+            let routes = vec![RouteRule {
+                backends: vec![BackendRef { service: "web".into(), port: 80, weight: None }],
+                ..Default::default()
+            }];
+            let spec = ExposedAppSpec { hosts: vec![host.clone()], routes: routes.clone(), ..Default::default() };
+            let app = AppFacts { meta: meta(format!("a{n}-{i}")), spec, ..Default::default() };
+            let name = format!("app-{i}");
+            deltas.push(Delta::App(AppKey::new(&ns, &name), Some(Arc::new(app))));
+            let admitted =
+                AdmittedApp { generation: 1, routes, load_balancers: vec!["public".into()], ..Default::default() };
+            let status = HostClaimStatus {
+                state: ClaimState::Held,
+                apps: vec![name.clone()],
+                placement: [("public".to_owned(), Placement { shard: 0 })].into(),
+                admitted: [(name, admitted)].into(),
+                ..Default::default()
+            };
+            let spec = HostClaimSpec { host: host.clone(), namespace: ns.clone(), namespace_uid: ns.clone() };
+            let claim = ClaimFacts { meta: meta(format!("c{n}-{i}")), spec, status };
+            let Ok(host) = Host::parse(&host) else { continue };
+            deltas.push(Delta::Claim(claim_name(&host), Some(Arc::new(claim))));
+        }
+    }
+    deltas.extend(Kind::ALL.into_iter().map(Delta::Synced));
+    for delta in deltas {
+        engine.handle(now(1), Event::Kube(delta));
+    }
+    engine.handle(now(1), Event::Lease { valid_until: Mono(u64::MAX) });
+    engine
+}
+
+fn measure(apps: usize) -> Vec<(&'static str, f64)> {
+    let ms = |began: Instant| began.elapsed().as_secs_f64() * 1000.0;
+    let mut engine = engine(apps);
+    let began = Instant::now();
+    let first = engine.next(now(1_000));
+    let start = ms(began);
+    assert!(first.is_some(), "there is something to do");
+
+    let mut full = Vec::new();
+    for _ in 0..5 {
+        let began = Instant::now();
+        let plan = engine.full_plan(now(1_000));
+        full.push(ms(began));
+        assert!(plan.len() > apps / APPS_PER_NAMESPACE);
+    }
+
+    // One outcome: handle it, plan what it touched, choose the next step.
+    let mut outcomes = Vec::new();
+    let mut effect = first;
+    for at in 1_001..1_201 {
+        let Some(current) = effect else { break };
+        let began = Instant::now();
+        engine.handle(now(at), Event::Outcome { id: current.id, outcome: answer(&current.order) });
+        effect = engine.next(now(at));
+        outcomes.push(ms(began));
+    }
+    outcomes.sort_by(f64::total_cmp);
+    full.sort_by(f64::total_cmp);
+    vec![
+        ("first plan after a start", start),
+        ("full recomputation (median of 5)", full[2]),
+        ("one outcome, handled and next step (median)", outcomes[outcomes.len() / 2]),
+        ("one outcome, 99th percentile", outcomes[outcomes.len() * 99 / 100]),
+    ]
+}
+
+/// An answer of the right shape: nothing exists yet.
+fn answer(order: &Order) -> Outcome {
+    let aws = |answer| Outcome::Done(Answer::Aws(answer));
+    match order {
+        Order::Aws { call, .. } => match call {
+            AwsCall::ReadZones => aws(AwsAnswer::Zones(Vec::new())),
+            AwsCall::ReadCertificates => aws(AwsAnswer::Certificates(BTreeMap::new())),
+            AwsCall::ReadTargetGroups { .. } => aws(AwsAnswer::TargetGroups(BTreeMap::new())),
+            AwsCall::ReadLoadBalancer { .. } => aws(AwsAnswer::LoadBalancer(None)),
+            AwsCall::CreateTargetGroup { name, .. } => aws(AwsAnswer::Arn(format!("arn:{name}"))),
+            _ => Outcome::Unknown,
+        },
+        _ => Outcome::Done(Answer::Nothing),
+    }
+}

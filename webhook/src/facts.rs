@@ -1,0 +1,70 @@
+//! From Kubernetes objects to the small facts that a review looks at. What no review reads is left out: thousands of
+//! statuses would be the larger part of the memory.
+
+use std::sync::Arc;
+
+use gatehouse_core::world::{AppFacts, ClaimFacts, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts};
+use gatehouse_core::{AppKey, Wall};
+use gatehouse_crds::{
+    ExposedApp, ExposedAppStatus, ExposurePolicy, ExposurePolicyStatus, HostClaim, HostClaimStatus, SharedLoadBalancer,
+    SharedLoadBalancerStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// Namespace (empty for cluster-scoped kinds) and name.
+#[must_use]
+pub fn key(meta: &ObjectMeta) -> AppKey {
+    AppKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+/// Metadata.
+#[must_use]
+pub fn meta(m: &ObjectMeta) -> Meta {
+    Meta {
+        uid: m.uid.clone().unwrap_or_default(),
+        resource_version: m.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0),
+        generation: m.generation.unwrap_or(0),
+        created: m.creation_timestamp.as_ref().map_or(Wall(0), |t| Wall(t.0.as_second())),
+        deleting: m.deletion_timestamp.is_some(),
+        ..Meta::default()
+    }
+}
+
+/// An ExposedApp.
+#[must_use]
+pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
+    Arc::new(AppFacts {
+        meta: meta(&o.metadata),
+        labels: o.metadata.labels.clone().unwrap_or_default(),
+        spec: o.spec.clone(),
+        status: ExposedAppStatus::default(),
+    })
+}
+
+/// A SharedLoadBalancer.
+#[must_use]
+pub fn load_balancer(o: &SharedLoadBalancer) -> Arc<LoadBalancerFacts> {
+    let status = SharedLoadBalancerStatus::default();
+    Arc::new(LoadBalancerFacts { meta: meta(&o.metadata), spec: o.spec.clone(), status })
+}
+
+/// An ExposurePolicy.
+#[must_use]
+pub fn policy(o: &ExposurePolicy) -> Arc<PolicyFacts> {
+    let status = ExposurePolicyStatus::default();
+    Arc::new(PolicyFacts { meta: meta(&o.metadata), spec: o.spec.clone(), status })
+}
+
+/// A HostClaim: of its status only the state.
+#[must_use]
+pub fn claim(o: &HostClaim) -> Arc<ClaimFacts> {
+    let state = o.status.as_ref().map(|status| status.state).unwrap_or_default();
+    let status = HostClaimStatus { state, ..HostClaimStatus::default() };
+    Arc::new(ClaimFacts { meta: meta(&o.metadata), spec: o.spec.clone(), status })
+}
+
+/// A Namespace, of which only the metadata is watched.
+#[must_use]
+pub fn namespace(m: &ObjectMeta) -> Arc<NamespaceFacts> {
+    Arc::new(NamespaceFacts { meta: meta(m), labels: m.labels.clone().unwrap_or_default() })
+}

@@ -1,0 +1,103 @@
+//! Every metric of the webhook.
+
+use gatehouse_core::review::Finding;
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::cache::Cache;
+
+/// Handles; clones share their values.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    decisions: IntCounterVec,
+    findings: IntCounterVec,
+    seconds: HistogramVec,
+    too_large: IntCounter,
+    handshakes_failed: IntCounter,
+    objects: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// If two metrics had one name.
+    pub fn new() -> prometheus::Result<Metrics> {
+        let metrics = Metrics {
+            registry: Registry::new(),
+            decisions: IntCounterVec::new(
+                Opts::new("gatehouse_webhook_decisions_total", "Answers, by endpoint and verdict."),
+                &["endpoint", "verdict"],
+            )?,
+            findings: IntCounterVec::new(
+                Opts::new("gatehouse_webhook_findings_total", "Findings, by rule and enforcement."),
+                &["rule", "enforcement"],
+            )?,
+            seconds: HistogramVec::new(
+                HistogramOpts::new("gatehouse_webhook_seconds", "From the whole body read to the answer written.")
+                    .buckets(vec![0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5]),
+                &["endpoint"],
+            )?,
+            too_large: IntCounter::new(
+                "gatehouse_webhook_body_too_large_total",
+                "Requests refused for the size of their body.",
+            )?,
+            handshakes_failed: IntCounter::new(
+                "gatehouse_webhook_tls_handshakes_failed_total",
+                "TLS handshakes that failed or took too long.",
+            )?,
+            objects: IntGaugeVec::new(
+                Opts::new("gatehouse_webhook_cache_objects", "Objects known, by kind."),
+                &["kind"],
+            )?,
+        };
+        let r = &metrics.registry;
+        r.register(Box::new(metrics.decisions.clone()))?;
+        r.register(Box::new(metrics.findings.clone()))?;
+        r.register(Box::new(metrics.seconds.clone()))?;
+        r.register(Box::new(metrics.too_large.clone()))?;
+        r.register(Box::new(metrics.handshakes_failed.clone()))?;
+        r.register(Box::new(metrics.objects.clone()))?;
+        r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// One answer.
+    pub fn decided(&self, endpoint: &str, verdict: &str, seconds: f64) {
+        self.decisions.with_label_values(&[endpoint, verdict]).inc();
+        self.seconds.with_label_values(&[endpoint]).observe(seconds);
+    }
+
+    /// What a review found.
+    pub fn found(&self, findings: &[Finding]) {
+        for finding in findings {
+            let enforcement = format!("{:?}", finding.enforcement);
+            self.findings.with_label_values(&[finding.rule.id(), &enforcement]).inc();
+        }
+    }
+
+    /// A body above the cap.
+    pub fn too_large(&self) {
+        self.too_large.inc();
+    }
+
+    /// A handshake that came to nothing.
+    pub fn handshake_failed(&self) {
+        self.handshakes_failed.inc();
+    }
+
+    /// The text that Prometheus reads.
+    #[must_use]
+    pub fn text(&self, cache: &Cache) -> String {
+        for (kind, count) in cache.sizes() {
+            self.objects.with_label_values(&[kind]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let mut out = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What becomes of a request: core's review over the cached world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatehouse_core::review::{
+    AppReview, Class, Facts, Finding, Rule, Rulebook, Sibling, default_labels, refusal, review, warning,
+};
+use gatehouse_core::world::{AppFacts, Meta};
+use gatehouse_core::{AppKey, Wall, World, claims};
+use gatehouse_crds::{ExposedAppSpec, GROUP};
+use gatehouse_route::Host;
+use serde_json::json;
+
+use crate::admission::{Answer, Request, pointer_token};
+
+/// The API server passes on 4 kB of warnings for a request, and may cut each at 256 characters.
+const MAX_WARNINGS: usize = 15;
+const MAX_WARNING: usize = 250;
+
+/// Refuses or admits.
+///
+/// The second part is every finding, for the metrics.
+#[must_use]
+pub fn validate(world: &World, request: &Request, now: Wall) -> (Answer, Vec<Finding>) {
+    if !is_app(request) {
+        let (group, kind) = &request.kind;
+        let message = format!(
+            "this webhook reviews ExposedApp.{GROUP}, not {kind:?} of group {group:?}; correct the rules of its webhook configuration"
+        );
+        return (Answer::refuse(400, message), Vec::new());
+    }
+    let reviewed = matches!(request.operation.as_str(), "CREATE" | "UPDATE") && request.subresource.is_empty();
+    // What stands is never refused anew for a status, a finalizer or an annotation: it must be able to go, too.
+    if !reviewed {
+        return (Answer::default(), Vec::new());
+    }
+    if request.changes_nothing() {
+        return (Answer { warnings: hazards(request), ..Answer::default() }, Vec::new());
+    }
+    let spec = match request.spec() {
+        Ok(spec) => spec,
+        Err((field, why)) => {
+            let finding = Finding::new(Rule::Grammar, field, format!("{why}; see `kubectl explain exposedapp.spec`"));
+            let answer =
+                Answer { refusal: Some((422, finding.to_string())), warnings: hazards(request), patch: vec![] };
+            return (answer, vec![finding]);
+        }
+    };
+    let AppReview { findings, .. } = judge(world, request, spec, now);
+    let mut warnings: Vec<String> = findings.iter().filter_map(warning).collect();
+    warnings.extend(hazards(request));
+    let more = warnings.len().saturating_sub(MAX_WARNINGS);
+    warnings.truncate(MAX_WARNINGS);
+    if more > 0 {
+        warnings.push(format!("and {more} more warnings"));
+    }
+    let answer =
+        Answer { refusal: refusal(&findings).map(|text| (code(&findings), text)), warnings, patch: Vec::new() };
+    (answer, findings)
+}
+
+/// Adds the policies' default labels where they are absent; nothing else is ever touched.
+#[must_use]
+pub fn mutate(world: &World, request: &Request) -> Answer {
+    let wanted = matches!(request.operation.as_str(), "CREATE" | "UPDATE") && request.subresource.is_empty();
+    if !is_app(request) || !wanted || !request.object["metadata"].is_object() {
+        return Answer::default();
+    }
+    let written = &request.object["metadata"]["labels"];
+    // A key counts as present whatever its value is: nothing that a person wrote is replaced.
+    let present: BTreeMap<String, String> =
+        written.as_object().into_iter().flatten().map(|(key, _)| (key.clone(), String::new())).collect();
+    let add = default_labels(&present, &rulebook(world, &request.namespace));
+    let patch = if add.is_empty() {
+        Vec::new()
+    } else if written.is_object() {
+        let op = |(key, value): (String, String)| json!({ "op": "add", "path": format!("/metadata/labels/{}", pointer_token(&key)), "value": value });
+        add.into_iter().map(op).collect()
+    } else if written.is_null() {
+        vec![json!({ "op": "add", "path": "/metadata/labels", "value": add })]
+    } else {
+        Vec::new()
+    };
+    Answer { patch, ..Answer::default() }
+}
+
+fn is_app(request: &Request) -> bool {
+    request.kind.0 == GROUP && request.kind.1 == "ExposedApp"
+}
+
+/// What the policies say to the namespace. One that the cache does not know yet has no labels to be selected by.
+fn rulebook(world: &World, namespace: &str) -> Rulebook {
+    let none = BTreeMap::new();
+    let labels = world.namespaces.get(namespace).map_or(&none, |facts| &facts.labels);
+    Rulebook::collect(&world.policies, namespace, labels)
+}
+
+fn judge(world: &World, request: &Request, spec: ExposedAppSpec, now: Wall) -> AppReview {
+    let namespace = request.namespace.as_str();
+    let book = rulebook(world, namespace);
+    let hosts: BTreeSet<Host> = spec.hosts.iter().filter_map(|text| Host::parse(text).ok()).collect();
+    let lists = |holder: &str, host: &Host| {
+        if holder == namespace { book.lists(host) } else { rulebook(world, holder).lists(host) }
+    };
+    let taken: BTreeSet<Host> =
+        hosts.into_iter().filter(|host| claims::blocked_by(world, host, namespace, &lists).is_some()).collect();
+    let siblings: Vec<Sibling> = World::within(&world.apps, namespace)
+        .filter(|(key, app)| key.name != request.name && !app.meta.deleting)
+        .map(|(key, app)| Sibling { created: app.meta.created, name: key.name.clone(), hosts: app.spec.hosts.clone() })
+        .collect();
+    let facts = Facts {
+        rulebook: &book,
+        load_balancers: Some(&world.load_balancers),
+        // Services may be applied after the app that names them.
+        services: None,
+        taken: &taken,
+        siblings: &siblings,
+        now,
+    };
+    // Everything that stands is older than what is only being created, also within the same second.
+    let created = match request.operation.as_str() {
+        "CREATE" => Wall(i64::MAX),
+        _ => request.object["metadata"]["creationTimestamp"].as_str().and_then(Wall::parse).unwrap_or(Wall(i64::MAX)),
+    };
+    let app =
+        AppFacts { meta: Meta { created, ..Meta::default() }, labels: request.labels(), spec, ..AppFacts::default() };
+    review(&AppKey::new(namespace, request.name.as_str()), &app, &facts)
+}
+
+/// 422 when only grammar stands against it, else 403.
+fn code(findings: &[Finding]) -> u16 {
+    let about_rights = |f: &Finding| f.refuses() && (f.rule.class() == Class::Governance || f.rule != Rule::Grammar);
+    if findings.iter().any(about_rights) { 403 } else { 422 }
+}
+
+/// Annotations by which Argo CD would delete and re-create the app, or delete it after the sync: an outage each time.
+fn hazards(request: &Request) -> Vec<String> {
+    let mut out = Vec::new();
+    for (key, value) in request.annotations() {
+        let told = match key.as_str() {
+            "argocd.argoproj.io/hook" | "argocd.argoproj.io/hook-delete-policy" => {
+                "makes Argo CD delete this app around a sync, which takes its hosts down; remove the annotation"
+            }
+            "argocd.argoproj.io/sync-options"
+                if value.split(',').any(|option| matches!(option.trim(), "Replace=true" | "Force=true")) =>
+            {
+                "makes Argo CD delete and re-create this app, with a gap in service; remove Replace=true and Force=true"
+            }
+            _ => continue,
+        };
+        out.push(format!("metadata.annotations[{key}]: {told}").chars().take(MAX_WARNING).collect());
+    }
+    out
+}
