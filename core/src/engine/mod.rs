@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::aws::{AwsAnswer, AwsCall, Family, Refusal, RefusalClass};
+use crate::desired::NamespaceDesired;
 use crate::identity::ShardKey;
 use crate::observed::{Observed, Scope};
 use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, plan};
@@ -568,6 +569,12 @@ impl Engine {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// What each namespace should have, as of the last call of [`Engine::next`].
+    #[must_use]
+    pub fn desired(&self) -> &BTreeMap<String, NamespaceDesired> {
+        &self.index.desired
     }
 
     /// What is known of AWS.

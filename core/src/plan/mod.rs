@@ -29,6 +29,9 @@ use crate::time::{Mono, Now};
 use crate::world::{ChildKey, World};
 
 pub use dns::{certificate_for, zones_for};
+pub use record::records;
+pub use rules::{pack, priority};
+pub use shard::{ALLOWED_ATTRIBUTES, attributes};
 pub use status::{condition, summary};
 
 /// A part of the plan.

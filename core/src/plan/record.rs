@@ -215,17 +215,26 @@ fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &Host
 
 fn wanted_records(view: &View<'_>, host: &Host, namespace: &str, shard: &ShardKey, alb: &LoadBalancer) -> Vec<Record> {
     let alias = Alias { dns_name: alb.dns_name.clone(), zone_id: alb.zone_id.clone() };
+    let kind = view.world.load_balancers.get(&shard.load_balancer).map(|lb| lb.spec.ip_address_type);
+    records(&view.settings.cluster_id, host, namespace, kind.unwrap_or_default(), &alias)
+}
+
+/// The records of a host that points to a load balancer: aliases for its address families, and the TXT that says whose
+/// they are.
+#[must_use]
+pub fn records(
+    cluster: &ClusterId,
+    host: &Host,
+    namespace: &str,
+    addresses: IpAddressType,
+    alias: &Alias,
+) -> Vec<Record> {
     let name = host.as_text();
     let mut out = vec![Record { name: name.clone(), data: RecordData::A(alias.clone()) }];
-    let dual = view
-        .world
-        .load_balancers
-        .get(&shard.load_balancer)
-        .is_some_and(|lb| lb.spec.ip_address_type != IpAddressType::Ipv4);
-    if dual {
-        out.push(Record { name, data: RecordData::Aaaa(alias) });
+    if addresses != IpAddressType::Ipv4 {
+        out.push(Record { name, data: RecordData::Aaaa(alias.clone()) });
     }
-    let value = view.settings.cluster_id.owner_txt(namespace);
+    let value = cluster.owner_txt(namespace);
     out.push(Record { name: txt_name(host), data: RecordData::Txt { ttl: TXT_TTL, value } });
     out.sort();
     out

@@ -210,15 +210,15 @@ fn rules(
         draft.hold(format!("rule for {first} is not created: {shard} has {used} of {limit} rules; raise the AWS quota or spec.limits.shards"));
         return false;
     }
-    // Hosts of one app share a rule; a wildcard is another kind of condition value and gets its own.
     let app = |h: &Host| view.desired.get(namespace).and_then(|d| d.hosts.get(h)).and_then(|h| h.apps.first().cloned());
-    let packed: BTreeSet<Host> = missing
-        .iter()
-        .filter(|h| h.is_wildcard() == first.is_wildcard() && app(h) == app(first))
-        .take(HOSTS_PER_RULE)
-        .map(|h| (*h).clone())
-        .collect();
-    let Some(priority) = free_priority(&view, shard, namespace, &packed) else {
+    let packed = pack(&missing, app);
+    let taken: BTreeSet<u32> = view
+        .observed
+        .shards
+        .get(shard)
+        .and_then(|s| s.rules.known())
+        .map_or_else(BTreeSet::new, |rules| rules.values().map(|r| r.priority).collect());
+    let Some(priority) = priority(namespace, &packed, &taken) else {
         draft.hold(format!("no free priority on {shard}"));
         return false;
     };
@@ -233,13 +233,22 @@ fn rules(
     false
 }
 
+/// The hosts of the next rule, out of those that have none yet. Hosts of one app share a rule; a wildcard is another
+/// kind of condition value and gets its own.
+#[must_use]
+pub fn pack(missing: &[&Host], app: impl Fn(&Host) -> Option<String>) -> BTreeSet<Host> {
+    let Some(first) = missing.first() else { return BTreeSet::new() };
+    let together = |h: &&&Host| h.is_wildcard() == first.is_wildcard() && app(h) == app(first);
+    missing.iter().filter(together).take(HOSTS_PER_RULE).map(|h| (*h).clone()).collect()
+}
+
 /// A priority that depends only on what the rule is for: after an unknown outcome the same rule would meet itself.
-fn free_priority(view: &View<'_>, shard: &ShardKey, namespace: &str, hosts: &BTreeSet<Host>) -> Option<u32> {
+#[must_use]
+pub fn priority(namespace: &str, hosts: &BTreeSet<Host>, taken: &BTreeSet<u32>) -> Option<u32> {
     let first = hosts.first()?;
     let (low, high) = if first.is_wildcard() { WILDCARD_BAND } else { EXACT_BAND };
     let span = high - low + 1;
     let seed = u32::from_str_radix(&short_hash(format!("{namespace}\n{first}").as_bytes(), 4), 16).ok()? % span;
-    let taken: BTreeSet<u32> = view.observed.shards.get(shard)?.rules.known()?.values().map(|r| r.priority).collect();
     (0..span).map(|i| low + (seed + i) % span).find(|p| !taken.contains(p))
 }
 

@@ -30,7 +30,8 @@ pub const ALLOWED_ATTRIBUTES: &[&str] = &[
 ];
 
 /// Attributes a shard must have.
-fn attributes(lb: &LoadBalancerFacts) -> BTreeMap<String, String> {
+#[must_use]
+pub fn attributes(lb: &LoadBalancerFacts) -> BTreeMap<String, String> {
     let mut out: BTreeMap<String, String> = lb
         .spec
         .attributes

@@ -1,0 +1,65 @@
+//! The real binary on real files: what it prints, and how it ends.
+
+mod faults;
+mod inputs;
+mod samples;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The day on which everything here is judged.
+const DAY: &str = "2026-06-01";
+
+/// Result of one run.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Everything a run showed, for a golden file.
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.stdout)?;
+        for line in self.stderr.lines() {
+            writeln!(f, "stderr: {line}")?;
+        }
+        write!(f, "exit {}", self.code)
+    }
+}
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatehouse"));
+    // From the root of the repository, so that no path of this machine is printed.
+    command.current_dir(root()).env_clear().env("GATEHOUSE_NOW", DAY).env("COLUMNS", "100");
+    command
+}
+
+fn ended(output: Output) -> Ran {
+    Ran {
+        code: output.status.code().expect("not killed"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub fn run(args: &[&str]) -> Ran {
+    ended(command().args(args).stdin(Stdio::null()).output().unwrap())
+}
+
+/// Runs with a text on stdin.
+pub fn feed(args: &[&str], text: &str) -> Ran {
+    let mut child =
+        command().args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    ended(child.wait_with_output().unwrap())
+}
+
+pub fn json(ran: &Ran) -> serde_json::Value {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}\n{ran}"))
+}
