@@ -7,7 +7,7 @@ use gatehouse_core::aws::{Refusal, RefusalClass};
 use gatehouse_core::plan::KubeWrite;
 use gatehouse_core::world::{ChildFacts, ChildKey, ChildKind};
 use gatehouse_core::{Answer, AppKey};
-use gatehouse_crds::{ExposedApp, HostClaim, SharedLoadBalancer, keys};
+use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -97,6 +97,11 @@ impl Writer {
                 let api: Api<SharedLoadBalancer> = Api::all(self.client.clone());
                 let done = api.patch_status(&name, &plain, &Patch::Merge(status_patch("", &status))).await?;
                 Answer::LoadBalancer(facts::load_balancer(&done))
+            }
+            KubeWrite::PolicyStatus { name, status } => {
+                let api: Api<ExposurePolicy> = Api::all(self.client.clone());
+                let done = api.patch_status(&name, &plain, &Patch::Merge(status_patch("", &status))).await?;
+                Answer::Policy(facts::policy(&done))
             }
             KubeWrite::PodTable { pod, uid, table } => {
                 let patch = json!({ "metadata": { "uid": uid, "annotations": { keys::TABLE: table } } });
@@ -196,7 +201,7 @@ fn finalizer_patch(resource_version: u64, finalizers: &[String]) -> serde_json::
 /// A merge patch whose lists are whole; members that are absent now are named as null so that they go.
 fn status_patch(uid: &str, status: &str) -> serde_json::Value {
     let mut status: serde_json::Value = serde_json::from_str(status).unwrap_or_default();
-    for member in ["conditions", "hosts", "shards", "held", "bindingQuota"] {
+    for member in ["conditions", "hosts", "shards", "held", "bindingQuota", "violations"] {
         if status.get(member).is_none() {
             status[member] = serde_json::Value::Null;
         }

@@ -1,5 +1,7 @@
 //! What a table becomes, and that nothing hostile gets there.
 
+#![allow(clippy::unwrap_used, reason = "a test: a panic with the place is the report")]
+
 use gatehouse_route::{Host, Path, RouteTable, render};
 use proptest::prelude::*;
 

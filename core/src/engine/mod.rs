@@ -24,7 +24,7 @@ use crate::observed::{Observed, Scope};
 use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, plan};
 use crate::settings::Settings;
 use crate::time::{Mono, Now};
-use crate::world::{AppFacts, ChildFacts, ClaimFacts, Delta, LoadBalancerFacts, World};
+use crate::world::{AppFacts, ChildFacts, ClaimFacts, Delta, LoadBalancerFacts, PolicyFacts, World};
 
 pub use bucket::Buckets;
 use index::Index;
@@ -73,6 +73,8 @@ pub enum Answer {
     App(Arc<AppFacts>),
     /// The written object.
     LoadBalancer(Arc<LoadBalancerFacts>),
+    /// The written object.
+    Policy(Arc<PolicyFacts>),
     /// The written object.
     Claim(Arc<ClaimFacts>),
     /// The written object.
@@ -130,6 +132,8 @@ pub struct Engine {
     parts: BTreeMap<PartKey, Part>,
     dirty: BTreeSet<PartKey>,
     timers: BTreeSet<(Mono, PartKey)>,
+    /// Parts whose status is to be told within a second.
+    told: BTreeSet<PartKey>,
     ready: BTreeMap<Family, BTreeMap<String, BTreeSet<PartKey>>>,
     in_flight: BTreeMap<EffectId, InFlight>,
     busy: BTreeSet<Lane>,
@@ -159,6 +163,7 @@ impl Engine {
             parts: BTreeMap::new(),
             dirty: BTreeSet::new(),
             timers: BTreeSet::new(),
+            told: BTreeSet::new(),
             ready: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -200,6 +205,11 @@ impl Engine {
         } else if self.world.complete() {
             let touched = touched.merge(self.index.touch(&self.world, &delta));
             self.index.note(&self.world, &mut self.memory, now.mono, &delta);
+            if matches!(delta, Delta::Namespace(..)) {
+                for name in self.world.policies.keys().cloned().collect::<Vec<_>>() {
+                    self.soon(PartKey::Policy(name));
+                }
+            }
             self.refresh(&touched);
         }
     }
@@ -230,6 +240,7 @@ impl Engine {
                 break;
             }
             self.timers.remove(&(at, part.clone()));
+            self.told.remove(&part);
             self.dirty.insert(part);
         }
     }
@@ -261,6 +272,11 @@ impl Engine {
             self.refresh_all();
         }
         let changed = self.index.recompute(&self.world, &self.settings);
+        for namespace in &changed {
+            // Like a load balancer's: what a policy finds is told once a second.
+            let policies = self.index.reviews.get(namespace).map(|r| r.rulebook.policies.clone());
+            policies.into_iter().flatten().for_each(|name| self.soon(PartKey::Policy(name)));
+        }
         for namespace in changed {
             self.mark_namespace(&namespace);
         }
@@ -460,10 +476,12 @@ impl Engine {
     /// A load balancer's status counts what all namespaces have there: it is brought up to date once a second, not at
     /// every outcome.
     fn tell_soon(&mut self, load_balancer: &str) {
-        let key = PartKey::LoadBalancer(load_balancer.to_owned());
-        let at = self.now.plus(1_000);
-        if self.timers.iter().all(|(when, part)| *part != key || *when > at) {
-            self.timers.insert((at, key));
+        self.soon(PartKey::LoadBalancer(load_balancer.to_owned()));
+    }
+
+    fn soon(&mut self, key: PartKey) {
+        if self.told.insert(key.clone()) {
+            self.timers.insert((self.now.plus(1_000), key));
         }
     }
 
@@ -495,6 +513,7 @@ impl Engine {
         let mut keys: BTreeSet<PartKey> = self.world.namespaces.keys().map(|n| PartKey::Namespace(n.clone())).collect();
         keys.extend(index.claims.keys().map(|n| PartKey::Namespace(n.clone())));
         keys.insert(PartKey::Zones);
+        keys.extend(self.world.policies.keys().map(|n| PartKey::Policy(n.clone())));
         for (name, lb) in &self.world.load_balancers {
             keys.insert(PartKey::LoadBalancer(name.clone()));
             keys.insert(PartKey::Region(lb.spec.region.clone()));

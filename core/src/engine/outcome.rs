@@ -352,6 +352,7 @@ impl Engine {
                 KubeWrite::LoadBalancerFinalizers { name, .. } | KubeWrite::LoadBalancerStatus { name, .. },
                 Answer::LoadBalancer(facts),
             ) => Delta::LoadBalancer(name.clone(), Some(facts)),
+            (KubeWrite::PolicyStatus { name, .. }, Answer::Policy(facts)) => Delta::Policy(name.clone(), Some(facts)),
             (KubeWrite::CreateClaim { name, .. } | KubeWrite::ClaimStatus { name, .. }, Answer::Claim(facts)) => {
                 Delta::Claim(name.clone(), Some(facts))
             }

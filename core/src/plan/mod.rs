@@ -7,6 +7,7 @@
 mod claims;
 mod dns;
 mod edge;
+mod policy;
 mod record;
 mod region;
 mod rules;
@@ -47,6 +48,8 @@ pub enum PartKey {
     Namespace(String),
     /// A SharedLoadBalancer's finalizer and status.
     LoadBalancer(String),
+    /// An ExposurePolicy's status.
+    Policy(String),
 }
 
 impl PartKey {
@@ -217,6 +220,13 @@ pub enum KubeWrite {
         /// The whole status as JSON.
         status: String,
     },
+    /// Status of an ExposurePolicy.
+    PolicyStatus {
+        /// Which.
+        name: String,
+        /// The whole status as JSON.
+        status: String,
+    },
     /// The table annotation of an edge pod.
     PodTable {
         /// Which.
@@ -256,7 +266,10 @@ impl From<ClaimSpec> for HostClaimSpec {
 
 impl KubeWrite {
     fn is_status(&self) -> bool {
-        matches!(self, KubeWrite::AppStatus { .. } | KubeWrite::LoadBalancerStatus { .. })
+        matches!(
+            self,
+            KubeWrite::AppStatus { .. } | KubeWrite::LoadBalancerStatus { .. } | KubeWrite::PolicyStatus { .. }
+        )
     }
 }
 
@@ -361,6 +374,7 @@ pub fn plan(view: &View<'_>, key: &PartKey) -> Part {
             status::plan_namespace(&mut draft, namespace);
         }
         PartKey::LoadBalancer(name) => status::plan_load_balancer(&mut draft, name),
+        PartKey::Policy(name) => policy::plan(&mut draft, name),
     }
     draft.part
 }

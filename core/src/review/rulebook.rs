@@ -60,6 +60,16 @@ impl Rulebook {
         book
     }
 
+    /// Collects the policies whatever namespaces they speak of: to find what in them cannot be read.
+    #[must_use]
+    pub fn collect_all(policies: &BTreeMap<String, Arc<PolicyFacts>>) -> Self {
+        let mut book = Rulebook { open_cidr: true, ..Rulebook::default() };
+        for (name, policy) in policies {
+            book.add(name, policy);
+        }
+        book
+    }
+
     fn add(&mut self, name: &str, policy: &PolicyFacts) {
         for (i, grant) in policy.spec.grants.iter().enumerate() {
             for (field, texts, into) in

@@ -250,6 +250,15 @@ impl Cluster {
                 self.put(Delta::LoadBalancer(name, Some(facts.clone())));
                 Ok(Answer::LoadBalancer(facts))
             }
+            KubeWrite::PolicyStatus { name, status } => {
+                let Some(old) = self.world.policies.get(&name) else { return Err(stale("NotFound")) };
+                let mut facts = (**old).clone();
+                facts.status = serde_json::from_str(&status).unwrap();
+                facts.meta.resource_version = self.bump();
+                let facts = Arc::new(facts);
+                self.put(Delta::Policy(name, Some(facts.clone())));
+                Ok(Answer::Policy(facts))
+            }
             KubeWrite::PodTable { pod, table, .. } => self.pod(&pod, |p| p.table = Some(table)),
             KubeWrite::PodHealthy { pod, healthy, .. } => self.pod(&pod, |p| p.target_healthy = Some(healthy)),
         }

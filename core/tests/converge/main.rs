@@ -304,6 +304,8 @@ fn a_policy_edit_freezes_and_a_lost_grant_waits_for_the_grace() {
     sim.run(30_000);
     assert_eq!(sim.edge_of("shop.example.com").as_deref(), Some("team-a"), "frozen means served");
     assert_eq!(sim.edge_of("blog.example.com").as_deref(), Some("team-b"), "withdrawn only after the grace");
+    let found = &sim.cluster.world.policies["a"].status;
+    assert_eq!((found.matched_namespaces, found.violation_count), (Some(1), Some(1)), "{found:?}");
     let before = sim.cluster.table("team-a");
     sim.cluster.app("team-a", "shop", &app("[shop.example.com, api.example.com]", "api"));
     sim.run(30_000);

@@ -147,8 +147,8 @@ impl Sim {
         let incremental = self.engine.current_plan(now);
         let full = self.engine.full_plan(now);
         let keys: std::collections::BTreeSet<_> = full.keys().chain(incremental.keys()).collect();
-        // A load balancer's status is brought up to date once a second, not at every outcome.
-        for key in keys.into_iter().filter(|k| !matches!(k, PartKey::LoadBalancer(_))) {
+        // A load balancer's and a policy's status are brought up to date once a second, not at every outcome.
+        for key in keys.into_iter().filter(|k| !matches!(k, PartKey::LoadBalancer(_) | PartKey::Policy(_))) {
             let (full, incremental) =
                 (full.get(key).cloned().unwrap_or_default(), incremental.get(key).cloned().unwrap_or_default());
             let at = self.now;
