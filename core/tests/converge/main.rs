@@ -182,7 +182,7 @@ fn matrix(fault: Fault) {
     assert!(calls > 60, "only {calls} calls");
     for n in 1..=calls {
         let mut sim = start();
-        sim.fault = Some((n, fault));
+        sim.faults = vec![(n, fault)];
         let got = play(&mut sim);
         for (stage, (got, expected)) in got.iter().zip(&expected).enumerate() {
             assert!(
@@ -219,6 +219,39 @@ fn every_call_may_act_late() {
 #[test]
 fn the_leader_may_change_at_every_call() {
     matrix(Fault::LeaderChange);
+}
+
+/// Faults seldom come alone. Slow, so only `make test-long` asks for it; the seed is printed and can be given.
+#[test]
+fn pairs_of_faults_end_the_same() {
+    if std::env::var_os("GATEHOUSE_LONG").is_none() {
+        println!("not run: set GATEHOUSE_LONG=1 (`make test-long` does)");
+        return;
+    }
+    let mut calm = start();
+    let expected = play(&mut calm);
+    let mut seed: u64 = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_121);
+    println!("SEED={seed}");
+    let mut random = |below: u64| {
+        // A linear congruential generator: enough to choose, and the same everywhere.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for round in 0..1_000 {
+        let mut pick = || (1 + random(calm.calls), Fault::ALL[usize::try_from(random(5)).unwrap()]);
+        let faults = vec![pick(), pick(), pick()];
+        let mut sim = start();
+        sim.faults = faults.clone();
+        let got = play(&mut sim);
+        for (stage, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            assert!(
+                got == expected,
+                "round {round}, {faults:?}: stage {stage} ends differently\n{}\n{}",
+                diff(expected, got),
+                sim.tail()
+            );
+        }
+    }
 }
 
 fn diff(expected: &str, got: &str) -> String {

@@ -54,7 +54,8 @@ pub struct Sim {
     /// AWS calls and writes to Kubernetes so far.
     pub calls: u64,
     pub log: Vec<String>,
-    pub fault: Option<(u64, Fault)>,
+    /// What goes wrong at which call.
+    pub faults: Vec<(u64, Fault)>,
     /// After every change the incremental plan is compared with the full one.
     pub oracle: bool,
 }
@@ -75,7 +76,7 @@ impl Sim {
             term: 0,
             calls: 0,
             log: Vec::new(),
-            fault: None,
+            faults: Vec::new(),
             oracle: false,
         };
         sim.elect();
@@ -183,7 +184,7 @@ impl Sim {
             Order::Probe(_) => None,
             _ => {
                 self.calls += 1;
-                self.fault.filter(|(n, _)| *n == self.calls).map(|(_, f)| f)
+                self.faults.iter().find(|(n, _)| *n == self.calls).map(|(_, f)| *f)
             }
         };
         self.log.push(format!(

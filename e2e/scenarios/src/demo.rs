@@ -24,6 +24,15 @@ const ROUTES: &[(&str, &str)] = &[
     ("https://api.example.com/v2", "api-v2"),
 ];
 
+/// Typical mistakes and a word of the answer; what only warns is admitted.
+const BAD: &[(&str, &str)] = &[
+    ("foreign-host", "is not available to namespace"),
+    ("missing-label", "metadata.labels[team]"),
+    ("tls-mode", "spec.tls.mode"),
+    ("unknown-load-balancer", "spec.loadBalancers[0]"),
+    ("broken-path", "path"),
+];
+
 /// Hourly price of an ALB with two public IPv4 addresses, us-east-1 list price of 2026-09, times 730.
 const MONTHLY_DOLLARS: f64 = (0.0225 + 2.0 * 0.005) * 730.0;
 
@@ -88,6 +97,7 @@ fn story(lab: &Lab, tell: &mut Tell) -> Result<()> {
     publish(lab, tell)?;
     requests(lab, tell);
     closed(lab, tell)?;
+    neighbour(lab, tell)?;
     seventh(lab, tell)?;
     removed(lab, tell)?;
     bill(lab, tell)
@@ -136,6 +146,13 @@ fn refused(lab: &Lab, tell: &mut Tell) -> Result<()> {
         [("the foreign host", "spec.hosts[0]"), ("the missing label", "cost-center"), ("the TLS mode", "spec.tls.mode")]
     {
         tell.fact(text.contains(word), &format!("the answer names {what}"), None);
+    }
+    for (file, word) in BAD {
+        let path = scenarios::lab::root().join(format!("config/samples/bad/{file}.yaml"));
+        let began = Instant::now();
+        let out = lab.kubectl(&["apply", "--dry-run=server", "-f", &path.display().to_string()])?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        tell.fact(said.contains(word), &format!("config/samples/bad/{file}.yaml is told {word:?}"), began.elapsed());
     }
     Ok(())
 }
@@ -231,6 +248,27 @@ fn closed(lab: &Lab, tell: &mut Tell) -> Result<()> {
         &format!("http://{edge}:8080/"),
     ])?;
     tell.fact(out.status.code() == Some(7), "and so is one that goes to another namespace's edge, past the ALB", None);
+    Ok(())
+}
+
+fn neighbour(lab: &Lab, tell: &mut Tell) -> Result<()> {
+    tell.chapter("A bad neighbour: a Service that does not exist");
+    let began = Instant::now();
+    lab.apply("config/samples/bad/unknown-service.yaml")?;
+    let mut said = String::new();
+    lab.wait("the condition", Duration::from_secs(10), || {
+        let path = "jsonpath={.status.conditions[?(@.type==\"ResolvedRefs\")].message}";
+        said = lab.must(&["-n", "team-shop", "get", "exposedapp", "unknown-service", "-o", path])?;
+        Ok(said.contains("routes[0].backends[0].service") && said.contains("routes[1].backends[0].port"))
+    })?;
+    tell.say(&said);
+    tell.fact(true, "its condition names the field, the value and the cure", began.elapsed());
+    tell.fact(
+        lab.get("https://shop.example.com/").is_ok_and(|(s, _)| s == 200),
+        "the other apps of its namespace are served as before",
+        None,
+    );
+    lab.must(&["-n", "team-shop", "delete", "exposedapp", "unknown-service", "--timeout=30s"])?;
     Ok(())
 }
 
