@@ -171,8 +171,9 @@ Examples:
   {name} render -f manifests -o out           out/<namespace>.conf
   kustomize build . | {name} check -f -       what another tool prints
 
-DIR holds YAML of ExposedApp, SharedLoadBalancer, ExposurePolicy, Namespace, Service and Ingress; other kinds are
-skipped and counted. Every flag is also an environment variable, GATEHOUSE_...; colours honour NO_COLOR.
+DIR holds YAML of ExposedApp, SharedLoadBalancer, ExposurePolicy, Namespace,
+Service and Ingress; other kinds are skipped and counted. Every flag is also an
+environment variable, GATEHOUSE_...; colours honour NO_COLOR.
 ";
 
 const CHECK: &str = r#"
@@ -186,19 +187,22 @@ Exit codes:
   1  faults: something would be refused, or would not work
   2  could not run: unreadable input, nothing to judge, wrong arguments
 
-Policies' default labels are added before the review, as admission does. Files without creationTimestamp are taken in
-the order they are read: of two namespaces with one host the first holds it.
+Policies' default labels are added before the review, as admission does. Apps
+are taken in the order of their creationTimestamp, those without one after them
+in the order of the files: of two namespaces with one host the first holds it.
 
 JSON (fields are only ever added):
   {"version": 1,
    "summary": {"apps": 1, "faults": 1, "warnings": 0, "skipped": 0},
    "objects": [{"kind": "ExposedApp", "namespace": "team-a", "name": "shop",
-                "file": "apps.yaml", "document": 1, "line": 3,
-                "findings": [{"severity": "fault", "rule": "host", "field": "spec.hosts[0]",
-                              "message": "value and cure", "hint": "what the other files say, or null"}]}],
+     "file": "apps.yaml", "document": 1, "line": 3,
+     "findings": [{"severity": "fault", "rule": "host", "field": "spec.hosts[0]",
+                   "message": "value and cure", "hint": "what other files say"}]}],
    "notes": ["what could not be judged, and why"]}
-  severity: fault (refused, or will not work), warning (told, admitted), audit (admitted by an exception or by Audit).
-  Only objects with findings are listed.
+  severity  fault (refused, or will not work), warning (told, admitted), audit
+            (admitted by an exception, or by enforcement Audit)
+  hint      null where the other files have nothing to say
+  objects   only those with findings
 "#;
 
 const PLAN: &str = r#"
@@ -212,18 +216,23 @@ Exit codes:
   1  could not run
   2  with --detailed-exitcode only: there is something to do
 
-What is refused is not planned; it is listed with its reasons and changes no exit code (use check for that). What only
-AWS can tell (ARNs, DNS names, hosted zones, which certificate covers a host) is shown as (known after observation).
+What is refused is not planned; it is listed with its reasons and changes no
+exit code (use check for that). What only AWS can tell (ARNs, DNS names, hosted
+zones, which certificate covers a host) is shown as (known after observation).
 
 JSON (fields are only ever added):
   {"version": 1, "clusterId": "example",
-   "add": [{"kind": "Rule", "name": "shop.example.com", "scope": "public#0", "namespace": "team-a",
-            "values": {"priority": 12345}}],
-   "refused": [{"namespace": "team-a", "name": "bad", "file": "apps.yaml", "line": 3, "reasons": ["..."]}],
+   "add": [{"kind": "Rule", "name": "shop.example.com", "scope": "public#0",
+            "namespace": "team-a", "values": {"priority": 12345}}],
+   "refused": [{"kind": "ExposedApp", "namespace": "team-a", "name": "bad",
+                "file": "apps.yaml", "line": 3, "reasons": ["..."]}],
+   "faulty": [{"kind": "SharedLoadBalancer", "...": "as in refused"}],
    "notes": ["..."],
    "summary": {"add": 1, "change": 0, "destroy": 0}}
-  kind: LoadBalancer, Listener, TargetGroup, Rule, Record, HostClaim, or the kind of a Kubernetes child.
-  scope: a shard (public#0) or a namespace.
+  kind    LoadBalancer, Listener, TargetGroup, Rule, Record, HostClaim, or the
+          kind of a Kubernetes child
+  scope   a shard (public#0) or a namespace
+  faulty  planned as it stands, although it would not work
 "#;
 
 const RENDER: &str = r"
@@ -235,6 +244,6 @@ Exit codes:
   0  written
   2  could not run, or could not write
 
-Only apps that would be admitted are rendered. Give the Services too: a backend whose Service is not in the files
-answers 503, as it would in the cluster.
+Only apps that would be admitted are rendered. Give the Services too: a backend
+whose Service is not in the files answers 503, as it would in the cluster.
 ";

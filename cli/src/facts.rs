@@ -279,7 +279,7 @@ fn namespaces(out: &mut Objects) {
         }
         if World::within(&out.world.services, &name).next().is_none() {
             out.notes.push(format!(
-                "namespace {name}: no Service is given, so backends are not judged; add the Services with -f"
+                "namespace {name}: no Service is given, so backends are not judged, and as planned and rendered they answer 503; add the Services with -f"
             ));
         }
     }

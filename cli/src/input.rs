@@ -113,9 +113,11 @@ fn text(bytes: &[u8], file: &str, documents: &mut Vec<Document>, problems: &mut 
     };
     let mut number = 0;
     for (start, chunk) in split(text) {
-        let Some(first) = chunk.lines().position(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#')) else {
-            continue;
+        // Comments and directives alone are no document; templates print many such.
+        let bare = |l: &str| {
+            l.trim().is_empty() || l.trim_start().starts_with('#') || l.starts_with('%') || l.trim_end() == "..."
         };
+        let Some(first) = chunk.lines().position(|l| !bare(l)) else { continue };
         number += 1;
         let source = Source { file: file.to_owned(), document: number, line: start + first };
         match serde_saphyr::from_str::<Value>(chunk) {

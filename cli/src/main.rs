@@ -26,7 +26,8 @@ fn main() -> ExitCode {
     let cli = match args::parse(&name, &mut words) {
         Ok(cli) => cli,
         Err((text, to_stdout, code)) => {
-            print::Out::new().finish(&text, to_stdout);
+            // Whoever does not want to read the help need not.
+            let _ = print::Out::new().finish(&text, to_stdout);
             return ExitCode::from(code);
         }
     };
@@ -36,6 +37,6 @@ fn main() -> ExitCode {
         args::Command::Plan(args) => plan::run(args, &mut out),
         args::Command::Render(args) => render::run(args, &mut out),
     };
-    out.flush();
-    ExitCode::from(code)
+    let failed = if matches!(cli.command, args::Command::Plan(_)) { 1 } else { 2 };
+    ExitCode::from(if out.flush() { code } else { failed })
 }

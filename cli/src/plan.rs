@@ -54,7 +54,9 @@ pub fn run(args: &PlanArgs, out: &mut Out) -> u8 {
     let mut sections: Vec<Section> =
         engine.world().load_balancers.iter().map(|(name, lb)| load_balancer(&engine, &settings, name, lb)).collect();
     sections.extend(engine.desired().iter().map(|(namespace, desired)| of_namespace(&engine, namespace, desired)));
-    let refused: Vec<&Subject> = objects.subjects.iter().filter(|s| s.kind == "ExposedApp" && s.refused()).collect();
+    // Apps are refused at admission; what the platform's own objects get wrong is told, and planned as it stands.
+    let (refused, faulty): (Vec<&Subject>, Vec<&Subject>) =
+        objects.subjects.iter().filter(|s| s.refused()).partition(|s| s.kind == "ExposedApp");
     let mut remarks = objects.notes.clone();
     let now = Now { mono: Mono(1), wall: args.input.now() };
     remarks.extend(engine.full_plan(now).into_values().flat_map(|part| part.held).map(|held| format!("held: {held}")));
@@ -62,24 +64,30 @@ pub fn run(args: &PlanArgs, out: &mut Out) -> u8 {
     match args.output {
         Format::Json => {
             let all: Vec<&Added> = sections.iter().flat_map(|s| &s.added).collect();
-            let refused: Vec<Value> = refused
-                .iter()
-                .map(|s| {
-                    let reasons: Vec<String> = s.findings.iter().map(|f| format!("{}: {} [{}]", f.field, f.message, f.rule)).collect();
-                    json!({ "namespace": s.namespace, "name": s.name, "file": s.source.file, "line": s.source.line, "reasons": reasons })
-                })
-                .collect();
+            let list = |subjects: &[&Subject]| subjects.iter().map(|s| as_json(s)).collect::<Vec<Value>>();
             out.json(&json!({
-                "version": 1, "clusterId": settings.cluster_id.0, "add": all, "refused": refused, "notes": remarks,
+                "version": 1, "clusterId": settings.cluster_id.0, "add": all, "refused": list(&refused), "faulty": list(&faulty), "notes": remarks,
                 "summary": { "add": add, "change": 0, "destroy": 0 },
             }));
         }
-        Format::Text => text(&settings, &sections, &refused, &remarks, out),
+        Format::Text => text(
+            &settings,
+            &sections,
+            &[("Not planned, refused", refused), ("Planned, but faulty", faulty)],
+            &remarks,
+            out,
+        ),
     }
     if args.detailed_exitcode && add > 0 { 2 } else { 0 }
 }
 
-fn text(settings: &Settings, sections: &[Section], refused: &[&Subject], remarks: &[String], out: &mut Out) {
+fn text(
+    settings: &Settings,
+    sections: &[Section],
+    faults: &[(&str, Vec<&Subject>)],
+    remarks: &[String],
+    out: &mut Out,
+) {
     out.line(&format!("What would exist for cluster id {}, if nothing existed yet:", settings.cluster_id.0));
     out.line("");
     for section in sections {
@@ -95,9 +103,9 @@ fn text(settings: &Settings, sections: &[Section], refused: &[&Subject], remarks
         }
         out.line("");
     }
-    if !refused.is_empty() {
-        out.line(&out.paint(Tone::Bad, "Not planned, refused"));
-        for subject in refused {
+    for (title, subjects) in faults.iter().filter(|(_, subjects)| !subjects.is_empty()) {
+        out.line(&out.paint(Tone::Bad, title));
+        for subject in subjects {
             let place = out.paint(Tone::Dim, &subject.source.to_string());
             out.line(&format!("  {}  {place}", subject.title()));
             findings(&subject.findings, "    ", out);
@@ -107,6 +115,14 @@ fn text(settings: &Settings, sections: &[Section], refused: &[&Subject], remarks
     notes(remarks, out);
     let add: usize = sections.iter().map(|s| s.added.len()).sum();
     out.line(&out.paint(Tone::Strong, &format!("Plan: {add} to add, 0 to change, 0 to destroy")));
+}
+
+fn as_json(s: &Subject) -> Value {
+    let reasons: Vec<String> = s.findings.iter().map(|f| format!("{}: {} [{}]", f.field, f.message, f.rule)).collect();
+    json!({
+        "kind": s.kind, "namespace": s.namespace, "name": s.name, "file": s.source.file, "line": s.source.line,
+        "reasons": reasons,
+    })
 }
 
 fn load_balancer(engine: &Engine, settings: &Settings, name: &str, lb: &LoadBalancerFacts) -> Section {

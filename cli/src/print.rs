@@ -86,19 +86,28 @@ impl Out {
         self.stdout.push_str(&format!("{value:#}\n"));
     }
 
-    /// Hands everything over. A closed pipe is the reader's decision, not our failure.
-    pub fn flush(&mut self) {
+    /// Hands everything over; false if it could not be written. A closed pipe is the reader's decision, not our failure.
+    pub fn flush(&mut self) -> bool {
         let text = std::mem::take(&mut self.stdout);
-        self.finish(&text, true);
+        match self.finish(&text, true) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.complain(&format!("error: stdout: {e}"));
+                false
+            }
+            _ => true,
+        }
     }
 
     /// Writes a text as it is.
-    pub fn finish(&self, text: &str, to_stdout: bool) {
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn finish(&self, text: &str, to_stdout: bool) -> std::io::Result<()> {
         if to_stdout {
             let mut stdout = std::io::stdout().lock();
-            let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
         } else {
-            let _ = std::io::stderr().write_all(text.as_bytes());
+            std::io::stderr().write_all(text.as_bytes())
         }
     }
 }

@@ -13,7 +13,7 @@ use gatehouse_core::review::{Facts, Rule, Rulebook, Sibling, default_labels, rev
 use gatehouse_core::world::{AppFacts, ChildFacts, ClaimFacts, Delta, Kind, Meta, ServiceFacts, World};
 use gatehouse_core::{Answer, AppKey, Buckets, Engine, Event, Mono, Now, Outcome, Settings, Wall};
 use gatehouse_crds::keys;
-use gatehouse_route::{Host, RouteTable};
+use gatehouse_route::Host;
 
 use crate::facts::{App, Objects};
 use crate::report::Told;
@@ -157,15 +157,14 @@ impl Cluster {
                 facts.meta.resource_version = version;
                 Answer::Claim(Arc::new(facts))
             }
-            KubeWrite::ApplyChild { key, fragment, .. } => {
-                let body: serde_json::Value = serde_json::from_str(fragment).ok()?;
-                let table = body["data"][keys::TABLE_KEY].as_str().and_then(|t| RouteTable::from_json(t).ok());
+            KubeWrite::ApplyChild { key, .. } => {
+                let wanted = self.engine.desired().get(&key.namespace)?.children.get(key)?;
                 let uid = format!("{} {}/{}", key.kind.api().1, key.namespace, key.name);
                 Answer::Child(Arc::new(ChildFacts {
                     meta: Meta { uid, resource_version: version, ..Meta::default() },
                     managed: true,
-                    fragment: body["metadata"]["annotations"][keys::FRAGMENT].as_str().map(str::to_owned),
-                    content: table.map(|t| t.hash()),
+                    fragment: Some(wanted.hash.clone()),
+                    content: wanted.content.clone(),
                 }))
             }
             KubeWrite::AppFinalizers { app, finalizers, .. } => {

@@ -160,7 +160,7 @@ spec:
   - {id: subnet-0a, zone: eu-central-1a, cidrs: [10.0.0.1/24]}
   - {id: subnet-0b, zone: eu-central-1a, cidrs: [everywhere]}
   attributes: {routing.http.xff_header_processing.mode: preserve}
-  edge: {port: 8080, resolver: dns.local, maxBodySize: 1.5M, maxTimeout: 30}
+  edge: {port: 8080, resolver: dns.local, maxBodySize: 1.5M, maxTimeout: '30'}
 ---
 apiVersion: gatehouse.dev/v1alpha1
 kind: SharedLoadBalancer
@@ -176,6 +176,9 @@ spec:
   edge: {port: 8081}
 ";
     insta::assert_snapshot!(feed(&["check", "-f", "-"], &format!("{PLATFORM}{second}")));
+    let plan = feed(&["plan", "-f", "-"], &format!("{PLATFORM}{second}"));
+    assert!(plan.code == 0 && plan.stdout.contains("Planned, but faulty\n  SharedLoadBalancer second"), "{plan}");
+    assert!(plan.stdout.contains("listener https 443 waits for a certificate"), "{plan}");
 }
 
 #[test]
@@ -238,15 +241,16 @@ fn an_object_given_twice_is_told() {
 
 #[test]
 fn hosts_fill_one_shard_after_the_other() {
+    let team = |i: u32| if i.is_multiple_of(2) { "team-a" } else { "team-b" };
     let apps: Vec<String> =
-        (0..120).map(|i| app("team-a", &format!("a{i}"), &format!("h{i}.example.com"), "")).collect();
+        (0..104).map(|i| app(team(i), &format!("a{i}"), &format!("h{i}.example.com"), "")).collect();
     let ran = feed(&["plan", "-f", "-", "-o", "json"], &world(&apps));
     let plan = json(&ran);
     let balancers: Vec<&serde_json::Value> =
         plan["add"].as_array().unwrap().iter().filter(|a| a["kind"] == "LoadBalancer").collect();
     assert_eq!(balancers.len(), 2, "a second ALB only because the quota of rules forces it");
     let rules = plan["add"].as_array().unwrap().iter().filter(|a| a["kind"] == "Rule").count();
-    assert_eq!(rules, 120);
+    assert_eq!(rules, 104);
     let full: String = world(&apps).replace("edge: {port: 8080}", "edge: {port: 8080}\n  limits: {shards: 1}");
     let held = json(&feed(&["plan", "-f", "-", "-o", "json"], &full));
     assert!(held["notes"][0].as_str().unwrap().contains("no shard of public has room"), "{:#}", held["notes"]);

@@ -84,6 +84,21 @@ fn a_closed_pipe_ends_quietly() {
 }
 
 #[test]
+fn a_full_disk_is_a_failure() {
+    for (sub, code) in [("check", 2), ("plan", 1)] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ran = super::ended(command().args([sub, "-f", "config/samples"]).stdout(full).output().unwrap());
+        assert!(ran.code == code && ran.stderr.contains("error: stdout"), "{ran}");
+    }
+}
+
+#[test]
+fn templates_and_other_line_ends_are_read() {
+    let text = "%YAML 1.2\n---\napiVersion: gatehouse.dev/v1alpha1\r\nkind: ExposurePolicy\r\nmetadata: {name: p}\nspec: {namespaces: {all: true}}\n...\n---\n# Source: nothing\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
+    assert_eq!(feed(&["check", "-f", "-"], text).stdout, "0 apps, 0 faults, 0 warnings\n");
+}
+
+#[test]
 fn exit_codes_of_plan_are_terraforms() {
     assert_eq!(run(&["plan", "-f", "config/samples"]).code, 0);
     assert_eq!(run(&["plan", "-f", "config/samples", "--detailed-exitcode"]).code, 2);

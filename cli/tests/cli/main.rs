@@ -12,10 +12,10 @@ use std::process::{Command, Output, Stdio};
 const DAY: &str = "2026-06-01";
 
 /// Result of one run.
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Everything a run showed, for a golden file.
@@ -29,11 +29,13 @@ impl std::fmt::Display for Ran {
     }
 }
 
-pub fn root() -> PathBuf {
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-pub fn command() -> Command {
+/// The binary, with nothing of this machine in its environment.
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatehouse"));
     // From the root of the repository, so that no path of this machine is printed.
     command.current_dir(root()).env_clear().env("GATEHOUSE_NOW", DAY).env("COLUMNS", "100");
@@ -43,23 +45,30 @@ pub fn command() -> Command {
 fn ended(output: Output) -> Ran {
     Ran {
         code: output.status.code().expect("not killed"),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
     }
 }
 
-pub fn run(args: &[&str]) -> Ran {
-    ended(command().args(args).stdin(Stdio::null()).output().unwrap())
+/// Runs it.
+pub(crate) fn run(args: &[&str]) -> Ran {
+    ended(command().args(args).stdin(Stdio::null()).output().expect("the binary runs"))
 }
 
 /// Runs with a text on stdin.
-pub fn feed(args: &[&str], text: &str) -> Ran {
-    let mut child =
-        command().args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    ended(child.wait_with_output().unwrap())
+pub(crate) fn feed(args: &[&str], text: &str) -> Ran {
+    let mut child = command()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads to the end");
+    ended(child.wait_with_output().expect("it ends"))
 }
 
-pub fn json(ran: &Ran) -> serde_json::Value {
+/// What it printed, as JSON.
+pub(crate) fn json(ran: &Ran) -> serde_json::Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}\n{ran}"))
 }
