@@ -180,6 +180,7 @@ impl Cluster {
             KubeWrite::DeleteClaim { .. } | KubeWrite::DeleteChild { .. } => Answer::Nothing,
             KubeWrite::AppStatus { .. }
             | KubeWrite::LoadBalancerStatus { .. }
+            | KubeWrite::PolicyStatus { .. }
             | KubeWrite::PodTable { .. }
             | KubeWrite::PodHealthy { .. } => return None,
         })
