@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gatehouse_core::world::{
-    AppFacts, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts, ServiceFacts, TargetPort, World,
-};
+use gatehouse_core::world::{AppFacts, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts, ServiceFacts, World};
 use gatehouse_core::{AppKey, Wall};
 use gatehouse_crds::{ExposedApp, ExposurePolicy, SharedLoadBalancer};
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -124,7 +121,7 @@ impl Reader<'_> {
                 self.out.world.namespaces.insert(key.name.clone(), Arc::new(facts));
             }),
             "Service" => read::<Service>(value).map(|s| {
-                let facts = service(&s, self.meta(&s.metadata));
+                let facts = ServiceFacts { meta: self.meta(&s.metadata), ..gatehouse_core::facts::service(&s) };
                 self.out.world.services.insert(key.clone(), Arc::new(facts));
             }),
             _ => {
@@ -240,26 +237,6 @@ impl Reader<'_> {
 
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|e| e.to_string())
-}
-
-fn service(o: &Service, meta: Meta) -> ServiceFacts {
-    let spec = o.spec.clone().unwrap_or_default();
-    let mut ports = BTreeMap::new();
-    for port in spec.ports.unwrap_or_default() {
-        let Ok(number) = u16::try_from(port.port) else { continue };
-        let target = match port.target_port {
-            None => TargetPort::Number(number),
-            Some(IntOrString::Int(n)) => TargetPort::Number(u16::try_from(n).unwrap_or(number)),
-            Some(IntOrString::String(name)) => TargetPort::Named(name),
-        };
-        ports.insert(number, target);
-    }
-    ServiceFacts {
-        meta,
-        selector: spec.selector.unwrap_or_default(),
-        external_name: spec.type_.as_deref() == Some("ExternalName"),
-        ports,
-    }
 }
 
 /// Apps stand in namespaces that other files make: those are taken to exist, without labels.

@@ -18,6 +18,7 @@ pub mod children;
 pub mod claims;
 pub mod desired;
 pub mod engine;
+pub mod facts;
 pub mod identity;
 pub mod observed;
 pub mod plan;

@@ -1,40 +1,19 @@
 //! From Kubernetes objects to the small facts that the engine keeps.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use gatehouse_core::facts::key;
+use gatehouse_core::facts::meta;
 use gatehouse_core::world::{
-    AppFacts, ChildFacts, ClaimFacts, LoadBalancerFacts, Meta, NamespaceFacts, PodFacts, PolicyFacts, ReplicaSetFacts,
-    ServiceFacts, TargetPort,
+    AppFacts, ChildFacts, ClaimFacts, LoadBalancerFacts, NamespaceFacts, PodFacts, PolicyFacts, ReplicaSetFacts,
+    ServiceFacts,
 };
-use gatehouse_core::{AppKey, Wall};
 use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
 use gatehouse_route::RouteTable;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Resource;
-
-/// Namespace and name.
-pub fn key(meta: &ObjectMeta) -> AppKey {
-    AppKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
-}
-
-/// Metadata.
-pub fn meta(m: &ObjectMeta) -> Meta {
-    let finalizers = m.finalizers.clone().unwrap_or_default();
-    Meta {
-        uid: m.uid.clone().unwrap_or_default(),
-        // Comparable as a number since Kubernetes promises it; an unreadable one never wins over what we know.
-        resource_version: m.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0),
-        generation: m.generation.unwrap_or(0),
-        created: m.creation_timestamp.as_ref().map_or(Wall(0), |t| Wall(t.0.as_second())),
-        deleting: m.deletion_timestamp.is_some(),
-        finalizer: finalizers.iter().any(|f| f == keys::FINALIZER),
-        finalizers,
-    }
-}
 
 /// An ExposedApp.
 pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
@@ -76,23 +55,7 @@ pub fn namespace(o: &Namespace) -> Arc<NamespaceFacts> {
 
 /// A Service.
 pub fn service(o: &Service) -> Arc<ServiceFacts> {
-    let spec = o.spec.clone().unwrap_or_default();
-    let mut ports = BTreeMap::new();
-    for port in spec.ports.unwrap_or_default() {
-        let Ok(number) = u16::try_from(port.port) else { continue };
-        let target = match port.target_port {
-            None => TargetPort::Number(number),
-            Some(IntOrString::Int(n)) => TargetPort::Number(u16::try_from(n).unwrap_or(number)),
-            Some(IntOrString::String(name)) => TargetPort::Named(name),
-        };
-        ports.insert(number, target);
-    }
-    Arc::new(ServiceFacts {
-        meta: meta(&o.metadata),
-        selector: spec.selector.unwrap_or_default(),
-        external_name: spec.type_.as_deref() == Some("ExternalName"),
-        ports,
-    })
+    Arc::new(gatehouse_core::facts::service(o))
 }
 
 /// UID of the controlling owner of a kind.

@@ -3,32 +3,14 @@
 
 use std::sync::Arc;
 
-use gatehouse_core::world::{AppFacts, ClaimFacts, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts};
-use gatehouse_core::{AppKey, Wall};
+pub use gatehouse_core::facts::key;
+use gatehouse_core::facts::meta;
+use gatehouse_core::world::{AppFacts, ClaimFacts, LoadBalancerFacts, NamespaceFacts, PolicyFacts};
 use gatehouse_crds::{
     ExposedApp, ExposedAppStatus, ExposurePolicy, ExposurePolicyStatus, HostClaim, HostClaimStatus, SharedLoadBalancer,
     SharedLoadBalancerStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
-/// Namespace (empty for cluster-scoped kinds) and name.
-#[must_use]
-pub fn key(meta: &ObjectMeta) -> AppKey {
-    AppKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
-}
-
-/// Metadata.
-#[must_use]
-pub fn meta(m: &ObjectMeta) -> Meta {
-    Meta {
-        uid: m.uid.clone().unwrap_or_default(),
-        resource_version: m.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0),
-        generation: m.generation.unwrap_or(0),
-        created: m.creation_timestamp.as_ref().map_or(Wall(0), |t| Wall(t.0.as_second())),
-        deleting: m.deletion_timestamp.is_some(),
-        ..Meta::default()
-    }
-}
 
 /// An ExposedApp.
 #[must_use]

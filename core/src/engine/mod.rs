@@ -11,16 +11,17 @@
 //! still in flight.
 
 mod bucket;
+mod dirty;
+mod dispatch;
 mod index;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::aws::{AwsAnswer, AwsCall, Family, Refusal, RefusalClass};
+use crate::aws::{AwsAnswer, Family, Refusal, RefusalClass};
 use crate::desired::NamespaceDesired;
-use crate::identity::ShardKey;
-use crate::observed::{Observed, Scope};
+use crate::observed::Observed;
 use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, plan};
 use crate::settings::Settings;
 use crate::time::{Mono, Now};
@@ -146,9 +147,6 @@ pub struct Engine {
     counters: Counters,
     now: Mono,
 }
-
-/// Most records of one Route 53 batch: a CREATE and a DELETE count one each, and AWS takes 1,000.
-const BATCH: usize = 900;
 
 impl Engine {
     /// An engine that knows nothing yet.
@@ -323,93 +321,6 @@ impl Engine {
         }
     }
 
-    /// The best ready step of a free lane: of all tenants the one served longest ago.
-    fn pick(&self, now: Mono) -> Option<(Step, Family)> {
-        for (family, tenants) in &self.ready {
-            if !self.buckets.has(*family, now) || !self.capacity(*family) {
-                continue;
-            }
-            let mut order: Vec<(&u64, &String)> =
-                tenants.keys().map(|t| (self.served.get(t).unwrap_or(&0), t)).collect();
-            order.sort();
-            for (_, tenant) in order {
-                for key in &tenants[tenant] {
-                    let steps = self.parts.get(key).into_iter().flat_map(|p| &p.steps);
-                    let free = steps
-                        .filter(|s| s.order.family() == *family && !self.busy.contains(&s.lane))
-                        .find(|s| self.back_off.get(&s.key).is_none_or(|b| b.until <= now));
-                    if let Some(step) = free {
-                        return Some((step.clone(), *family));
-                    }
-                }
-            }
-        }
-        None
-    }
-
-    /// Kubernetes and probes are bounded by what is under way, not by a rate.
-    fn capacity(&self, family: Family) -> bool {
-        let most = match family {
-            Family::Kube => 32,
-            Family::KubeStatus => 8,
-            Family::Probe => 64,
-            _ => return true,
-        };
-        self.in_flight.values().filter(|f| f.order.family() == family).count() < most
-    }
-
-    fn send(&mut self, now: Mono, lease: Mono, step: Step, family: Family) -> Effect {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.turn += 1;
-        self.served.insert(step.key.part.tenant().to_owned(), self.turn);
-        self.buckets.take(family, now);
-        *self.counters.sent.entry(family).or_default() += 1;
-        let lane = step.lane.clone();
-        let (steps, order) = self.batch(step);
-        let mut epoch = 0;
-        if let Order::Aws { call, .. } = &order {
-            for scope in steps.iter().flat_map(|s| &s.scopes) {
-                if call.is_read() {
-                    epoch = self.observed.read_sent(scope);
-                } else {
-                    self.observed.write_sent(scope);
-                }
-            }
-        }
-        self.busy.insert(lane.clone());
-        self.in_flight.insert(id, InFlight { steps, order: order.clone(), lane, epoch, sent: now });
-        Effect { id, order, not_after: lease.min(now.plus(self.settings.call_deadline)) }
-    }
-
-    /// Route 53 takes one change per zone at a time, so one change carries every record of the zone that is ready.
-    /// A step that failed before goes alone: one bad record must not spoil the batch of others.
-    fn batch(&self, step: Step) -> (Vec<Step>, Order) {
-        let Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes } } = &step.order else {
-            let order = step.order.clone();
-            return (vec![step], order);
-        };
-        let (region, zone, mut all) = (region.clone(), zone.clone(), changes.clone());
-        let mut steps = vec![step.clone()];
-        if !self.back_off.contains_key(&step.key) {
-            for other in self.ready.get(&Family::Route53).into_iter().flatten().flat_map(|(_, parts)| parts) {
-                for candidate in self.parts.get(other).into_iter().flat_map(|p| &p.steps) {
-                    let Order::Aws { call: AwsCall::ChangeRecords { zone: same, changes }, .. } = &candidate.order
-                    else {
-                        continue;
-                    };
-                    let fits = *same == zone && candidate.key != step.key && all.len() + changes.len() <= BATCH;
-                    // Its part was planned before the last outcome at most by a wake; records are guarded by CREATE and DELETE.
-                    if fits && !self.back_off.contains_key(&candidate.key) && !self.dirty.contains(other) {
-                        all.extend(changes.iter().cloned());
-                        steps.push(candidate.clone());
-                    }
-                }
-            }
-        }
-        (steps, Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes: all } })
-    }
-
     /// When to call [`Engine::next`] although nothing happens.
     #[must_use]
     pub fn wake_at(&self, now: Now) -> Option<Mono> {
@@ -429,99 +340,6 @@ impl Engine {
             .filter(|at| *at > now.mono)
             .min();
         [timer, back_off, tokens].into_iter().flatten().min()
-    }
-
-    /// Marks what depends on a scope.
-    fn mark_scope(&mut self, scope: &Scope, everybody: bool) {
-        match scope {
-            Scope::Limits(region) | Scope::Certificates(region) | Scope::Groups(region) => {
-                self.dirty.insert(PartKey::Region(region.clone()));
-                self.mark_everything();
-            }
-            Scope::Zones | Scope::Zone(_) => {
-                self.dirty.insert(PartKey::Zones);
-                self.mark_everything();
-            }
-            Scope::LoadBalancer(shard)
-            | Scope::Listeners(shard)
-            | Scope::Rules(shard)
-            | Scope::ListenerCertificates(shard) => {
-                self.dirty.insert(PartKey::Shard(shard.clone()));
-                self.dirty.insert(PartKey::LoadBalancer(shard.load_balancer.clone()));
-                if everybody {
-                    self.mark_shard(shard);
-                }
-            }
-            Scope::Change(id) => {
-                let concerned: Vec<String> = self
-                    .observed
-                    .records
-                    .iter()
-                    .filter(|(_, cell)| cell.last().is_some_and(|r| r.pending.as_deref() == Some(id)))
-                    .flat_map(|((_, host), _)| self.index.holders(&self.world, host))
-                    .collect();
-                for namespace in concerned {
-                    self.mark_namespace(&namespace);
-                }
-            }
-            Scope::Group(_) | Scope::Targets(_) => {
-                for name in self.world.load_balancers.keys().cloned().collect::<Vec<_>>() {
-                    self.tell_soon(&name);
-                }
-            }
-            Scope::Records(..) => {}
-        }
-    }
-
-    /// A load balancer's status counts what all namespaces have there: it is brought up to date once a second, not at
-    /// every outcome.
-    fn tell_soon(&mut self, load_balancer: &str) {
-        self.soon(PartKey::LoadBalancer(load_balancer.to_owned()));
-    }
-
-    fn soon(&mut self, key: PartKey) {
-        if self.told.insert(key.clone()) {
-            self.timers.insert((self.now.plus(1_000), key));
-        }
-    }
-
-    /// Marks every namespace that has, had or may have something on the shard: what vanished is named by nothing else
-    /// than its claims and target groups.
-    fn mark_shard(&mut self, shard: &ShardKey) {
-        let mut namespaces: BTreeSet<String> = self.index.claims.keys().cloned().collect();
-        if let Some(rules) = self.observed.shards.get(shard).and_then(|s| s.rules.last()) {
-            namespaces.extend(rules.values().filter_map(|r| r.namespace.clone()));
-        }
-        let groups = self.observed.groups.values().filter_map(|c| c.last().and_then(Option::as_ref));
-        namespaces.extend(groups.filter_map(|g| g.tags.get(gatehouse_crds::keys::TAG_NAMESPACE).cloned()));
-        for namespace in namespaces {
-            self.mark_namespace(&namespace);
-        }
-    }
-
-    fn mark_namespace(&mut self, namespace: &str) {
-        self.dirty.insert(PartKey::Namespace(namespace.to_owned()));
-    }
-
-    fn mark_everything(&mut self) {
-        let keys = self.every_part(&self.index);
-        self.dirty.extend(keys);
-    }
-
-    /// Every part there is.
-    fn every_part(&self, index: &Index) -> BTreeSet<PartKey> {
-        let mut keys: BTreeSet<PartKey> = self.world.namespaces.keys().map(|n| PartKey::Namespace(n.clone())).collect();
-        keys.extend(index.claims.keys().map(|n| PartKey::Namespace(n.clone())));
-        keys.insert(PartKey::Zones);
-        keys.extend(self.world.policies.keys().map(|n| PartKey::Policy(n.clone())));
-        for (name, lb) in &self.world.load_balancers {
-            keys.insert(PartKey::LoadBalancer(name.clone()));
-            keys.insert(PartKey::Region(lb.spec.region.clone()));
-            // The first shard always; others when something is placed on them or known of them.
-            keys.insert(PartKey::Shard(ShardKey { load_balancer: name.clone(), index: 0 }));
-        }
-        keys.extend(index.load.keys().chain(self.observed.shards.keys()).map(|s| PartKey::Shard(s.clone())));
-        keys
     }
 
     fn refresh_all(&mut self) {

@@ -4,36 +4,39 @@
 //! holds the steps that can run now, what is waited for, and what is held back and why. The plan is recomputed, never
 //! remembered: nothing here depends on earlier plans, so the full recomputation is the oracle of the incremental one.
 
+mod app;
 mod claims;
+mod condition;
 mod dns;
 mod edge;
+mod load_balancer;
 mod policy;
 mod record;
 mod region;
 mod rules;
 mod shard;
-mod status;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatehouse_crds::HostClaimSpec;
 use gatehouse_route::Host;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::aws::{AwsCall, Family, Refusal};
 use crate::desired::NamespaceDesired;
-use crate::identity::{AppKey, ShardKey};
+use crate::identity::ShardKey;
 use crate::observed::{Observed, Scope};
 use crate::review::{AppReview, Rulebook};
 use crate::settings::Settings;
 use crate::time::{Mono, Now};
-use crate::world::{ChildKey, World};
+use crate::world::World;
 
+pub use condition::{condition, summary};
 pub use dns::{certificate_for, zones_for};
 pub use record::records;
 pub use rules::{pack, priority};
 pub use shard::{ALLOWED_ATTRIBUTES, attributes};
-pub use status::{condition, summary};
+pub use write::{ClaimSpec, KubeWrite};
 
 /// A part of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,139 +143,6 @@ impl Order {
     }
 }
 
-/// A write to Kubernetes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KubeWrite {
-    /// Server-side apply of a child.
-    ApplyChild {
-        /// Which.
-        key: ChildKey,
-        /// The fragment as JSON.
-        fragment: String,
-        /// UID it must have, if it exists: never adopt a stranger that appeared meanwhile.
-        uid: Option<String>,
-    },
-    /// Deletion of a child.
-    DeleteChild {
-        /// Which.
-        key: ChildKey,
-        /// Precondition.
-        uid: String,
-    },
-    /// Creation of a claim.
-    CreateClaim {
-        /// Object name.
-        name: String,
-        /// Spec.
-        spec: ClaimSpec,
-    },
-    /// Status of a claim, whole, guarded by its version.
-    ClaimStatus {
-        /// Object name.
-        name: String,
-        /// Precondition.
-        resource_version: u64,
-        /// The whole status as JSON.
-        status: String,
-    },
-    /// Deletion of a claim, guarded by UID and version.
-    DeleteClaim {
-        /// Object name.
-        name: String,
-        /// Precondition.
-        uid: String,
-        /// Precondition.
-        resource_version: u64,
-    },
-    /// Finalizers of an app, whole, guarded by its version.
-    AppFinalizers {
-        /// Which.
-        app: AppKey,
-        /// Precondition.
-        resource_version: u64,
-        /// All finalizers.
-        finalizers: Vec<String>,
-    },
-    /// Finalizers of a SharedLoadBalancer.
-    LoadBalancerFinalizers {
-        /// Which.
-        name: String,
-        /// Precondition.
-        resource_version: u64,
-        /// All finalizers.
-        finalizers: Vec<String>,
-    },
-    /// Status of an app.
-    AppStatus {
-        /// Which.
-        app: AppKey,
-        /// UID, for the event.
-        uid: String,
-        /// The whole status as JSON.
-        status: String,
-        /// Event to record beside it: type, reason, message.
-        event: Option<(String, String, String)>,
-    },
-    /// Status of a SharedLoadBalancer.
-    LoadBalancerStatus {
-        /// Which.
-        name: String,
-        /// The whole status as JSON.
-        status: String,
-    },
-    /// Status of an ExposurePolicy.
-    PolicyStatus {
-        /// Which.
-        name: String,
-        /// The whole status as JSON.
-        status: String,
-    },
-    /// The table annotation of an edge pod.
-    PodTable {
-        /// Which.
-        pod: AppKey,
-        /// Precondition.
-        uid: String,
-        /// Hash.
-        table: String,
-    },
-    /// Our readiness gate's condition of an edge pod.
-    PodHealthy {
-        /// Which.
-        pod: AppKey,
-        /// Precondition.
-        uid: String,
-        /// Value.
-        healthy: bool,
-    },
-}
-
-/// Spec of a claim, orderable.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ClaimSpec {
-    /// The host.
-    pub host: String,
-    /// The namespace.
-    pub namespace: String,
-    /// Its UID.
-    pub namespace_uid: String,
-}
-
-impl From<ClaimSpec> for HostClaimSpec {
-    fn from(s: ClaimSpec) -> Self {
-        HostClaimSpec { host: s.host, namespace: s.namespace, namespace_uid: s.namespace_uid }
-    }
-}
-
-impl KubeWrite {
-    fn is_status(&self) -> bool {
-        matches!(
-            self,
-            KubeWrite::AppStatus { .. } | KubeWrite::LoadBalancerStatus { .. } | KubeWrite::PolicyStatus { .. }
-        )
-    }
-}
-
 /// A question to the data path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Probe {
@@ -371,9 +241,9 @@ pub fn plan(view: &View<'_>, key: &PartKey) -> Part {
             edge::plan(&mut draft, namespace);
             rules::plan(&mut draft, namespace);
             record::plan(&mut draft, namespace);
-            status::plan_namespace(&mut draft, namespace);
+            app::plan(&mut draft, namespace);
         }
-        PartKey::LoadBalancer(name) => status::plan_load_balancer(&mut draft, name),
+        PartKey::LoadBalancer(name) => load_balancer::plan(&mut draft, name),
         PartKey::Policy(name) => policy::plan(&mut draft, name),
     }
     draft.part

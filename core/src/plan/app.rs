@@ -1,59 +1,16 @@
-//! What we tell: conditions of apps and load balancers, finalizers. Written only on change.
+//! What an app is told: conditions, hosts, and its finalizer. Written only on change.
 
-use gatehouse_crds::{
-    Condition, ConditionStatus, ExposedAppStatus, HostStatus, NetworkPolicyMode, ShardStatus, SharedLoadBalancerStatus,
-    keys,
-};
+use gatehouse_crds::{Condition, ConditionStatus, ExposedAppStatus, HostStatus, NetworkPolicyMode, keys};
 use gatehouse_route::Host;
 
 use crate::identity::{AppKey, ShardKey, claim_name};
 use crate::review::{AppReview, Class, Finding, Rule};
-use crate::time::Wall;
 use crate::world::{AppFacts, ChildKind, World};
 
+use super::condition::{Judged, condition, no, summary, yes};
 use super::{Draft, KubeWrite, PartKey, View, to_json};
 
-/// One judged condition: type, status, reason, message.
-type Judged = (&'static str, ConditionStatus, String, String);
-
-fn yes(type_: &'static str, reason: &str) -> Judged {
-    (type_, ConditionStatus::True, reason.into(), String::new())
-}
-
-fn no(type_: &'static str, reason: &str, message: impl Into<String>) -> Judged {
-    (type_, ConditionStatus::False, reason.into(), message.into())
-}
-
-/// Writes a condition, keeping the transition time unless the status flips.
-#[must_use]
-pub fn condition(
-    before: &[Condition],
-    judged: (&str, ConditionStatus, String, String),
-    generation: i64,
-    now: Wall,
-) -> Condition {
-    let (type_, status, reason, message) = judged;
-    let since = before.iter().find(|c| c.type_ == type_ && c.status == status).map(|c| c.last_transition_time.clone());
-    Condition {
-        type_: type_.to_owned(),
-        status,
-        reason,
-        message,
-        observed_generation: Some(generation),
-        last_transition_time: since.unwrap_or_else(|| now.rfc3339()),
-    }
-}
-
-/// The summary: the first condition that does not hold speaks for all.
-#[must_use]
-pub fn summary(conditions: &[Condition]) -> (ConditionStatus, String, String) {
-    match conditions.iter().find(|c| c.status != ConditionStatus::True) {
-        None => (ConditionStatus::True, "Ready".into(), String::new()),
-        Some(c) => (ConditionStatus::False, c.reason.clone(), format!("{}: {}", c.type_, c.message)),
-    }
-}
-
-pub(super) fn plan_namespace(draft: &mut Draft<'_>, namespace: &str) {
+pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     let view = draft.view;
     for (key, app) in World::within(&view.world.apps, namespace) {
         finalizer(draft, key, app);
@@ -467,131 +424,4 @@ fn host_statuses(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Vec<HostStatu
         }
     }
     out
-}
-
-pub(super) fn plan_load_balancer(draft: &mut Draft<'_>, name: &str) {
-    let view = draft.view;
-    let Some(lb) = view.world.load_balancers.get(name) else { return };
-    let shards: Vec<ShardKey> = view.observed.shards.keys().filter(|s| s.load_balancer == name).cloned().collect();
-    let exists = shards.iter().any(|s| view.observed.shards[s].load_balancer.last().is_none_or(Option::is_some));
-    let write = |finalizers| KubeWrite::LoadBalancerFinalizers {
-        name: name.to_owned(),
-        resource_version: lb.meta.resource_version,
-        finalizers,
-    };
-    if lb.meta.deleting {
-        if lb.meta.finalizer && !exists {
-            draft.kube(
-                format!("finalizer of {name}"),
-                write(lb.meta.finalizers.iter().filter(|f| *f != keys::FINALIZER).cloned().collect()),
-            );
-            return;
-        }
-    } else if !lb.meta.finalizer {
-        let mut all = lb.meta.finalizers.clone();
-        all.push(keys::FINALIZER.to_owned());
-        draft.kube(format!("finalizer of {name}"), write(all));
-    }
-    let status = load_balancer_status(&view, name, lb, &shards);
-    if status != lb.status {
-        draft.kube(
-            format!("status of {name}"),
-            KubeWrite::LoadBalancerStatus { name: name.to_owned(), status: to_json(&status) },
-        );
-    }
-}
-
-fn load_balancer_status(
-    view: &View<'_>,
-    name: &str,
-    lb: &crate::world::LoadBalancerFacts,
-    shards: &[ShardKey],
-) -> SharedLoadBalancerStatus {
-    let limits = view.observed.limits.get(&lb.spec.region).and_then(|c| c.last());
-    let of = |used: usize, quota: Option<u32>| quota.map_or_else(|| format!("{used}/?"), |q| format!("{used}/{q}"));
-    let mut binding: Option<(f64, String)> = None;
-    let mut rows = Vec::new();
-    let mut held = Vec::new();
-    for shard in shards {
-        let observed = &view.observed.shards[shard];
-        let Some(alb) = observed.load_balancer.last().and_then(Option::as_ref) else { continue };
-        let rules = observed.rules.last().map_or(0, std::collections::BTreeMap::len);
-        let groups = view.load.get(shard).map_or(0, |l| l.hosts.len());
-        let targets: usize = view
-            .load
-            .get(shard)
-            .into_iter()
-            .flat_map(|l| l.hosts.keys())
-            .filter_map(|ns| view.observed.targets.get(&view.settings.cluster_id.target_group_name(shard, ns)))
-            .filter_map(|c| c.last())
-            .map(std::collections::BTreeMap::len)
-            .sum();
-        let certificates = observed.certificates.last().map_or(0, std::collections::BTreeSet::len);
-        for (what, used, quota) in [
-            ("rules", rules, limits.map(|l| l.rules)),
-            ("target groups", groups, limits.map(|l| l.target_groups)),
-            ("targets", targets, limits.map(|l| l.targets)),
-            ("certificates", certificates, limits.map(|l| l.certificates)),
-        ] {
-            if let Some(quota) = quota {
-                #[allow(clippy::cast_precision_loss, reason = "only compared, and far below 2^52")]
-                let share = used as f64 / f64::from(quota.max(1));
-                if binding.as_ref().is_none_or(|(most, _)| share > *most) {
-                    binding = Some((share, format!("{what} {used}/{quota} on shard {}", shard.index)));
-                }
-            }
-        }
-        rows.push(ShardStatus {
-            shard: i32::try_from(shard.index).unwrap_or(i32::MAX),
-            arn: Some(alb.arn.clone()),
-            address: Some(alb.dns_name.clone()),
-            rules: of(rules, limits.map(|l| l.rules)),
-            target_groups: of(groups, limits.map(|l| l.target_groups)),
-            targets: of(targets, limits.map(|l| l.targets)),
-            certificates: of(certificates, limits.map(|l| l.certificates)),
-        });
-        held.extend(super::plan(view, &PartKey::Shard(shard.clone())).held);
-    }
-    let generation = lb.meta.generation;
-    let active = rows.iter().any(|r| {
-        let shard = ShardKey { load_balancer: name.to_owned(), index: u32::try_from(r.shard).unwrap_or(0) };
-        view.observed.shards[&shard].load_balancer.last().and_then(Option::as_ref).is_some_and(|alb| alb.active)
-    });
-    let listening = rows.iter().any(|r| {
-        let shard = ShardKey { load_balancer: name.to_owned(), index: u32::try_from(r.shard).unwrap_or(0) };
-        view.observed.shards[&shard].listeners.last().is_some_and(|l| l.len() == 2)
-    });
-    let programmed = if !held.is_empty() {
-        no("Programmed", "Held", held.join("; "))
-    } else if !active {
-        refused(view, name).unwrap_or_else(|| no("Programmed", "Provisioning", "the ALB is not active yet"))
-    } else if !listening {
-        refused(view, name).unwrap_or_else(|| no("Programmed", "NoCertificate", "the HTTPS listener waits for a default certificate: set spec.certificates.default or publish an app that one covers"))
-    } else {
-        yes("Programmed", "Programmed")
-    };
-    let before = &lb.status.conditions;
-    let mut conditions = vec![
-        condition(before, yes("Accepted", "Accepted"), generation, view.now.wall),
-        condition(before, programmed, generation, view.now.wall),
-    ];
-    let (status, reason, message) = summary(&conditions);
-    conditions.push(condition(before, ("Ready", status, reason, message), generation, view.now.wall));
-    SharedLoadBalancerStatus {
-        observed_generation: Some(generation),
-        conditions,
-        shard_count: i32::try_from(rows.len()).ok(),
-        binding_quota: binding.map(|(_, text)| text),
-        shards: rows,
-        held,
-    }
-}
-
-/// The last refusal of a step for the load balancer's shards.
-fn refused(view: &View<'_>, name: &str) -> Option<Judged> {
-    let (_, refusal) = view.memory.refusals.iter().find(|(step, refusal)| {
-        matches!(&step.part, PartKey::Shard(s) if s.load_balancer == name)
-            && refusal.class != crate::aws::RefusalClass::Throttled
-    })?;
-    Some(no("Programmed", "AwsRefused", refusal.message.clone()))
 }

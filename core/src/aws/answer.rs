@@ -1,0 +1,265 @@
+//! What AWS answers, as far as we look at it, and how it refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use gatehouse_route::Host;
+use serde::{Deserialize, Serialize};
+
+use super::ListenerKind;
+
+/// A target of type ip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// Address of the pod.
+    pub ip: IpAddr,
+    /// Port of the edge.
+    pub port: u16,
+}
+
+/// State of a target, in AWS's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TargetState {
+    /// First health checks are running.
+    Initial,
+    /// Serving.
+    Healthy,
+    /// Failing.
+    Unhealthy,
+    /// No rule uses the group, or not registered.
+    Unused,
+    /// Going.
+    Draining,
+    /// Health checks off or not to be known.
+    Unavailable,
+}
+
+/// One change of a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordChange {
+    /// What to do.
+    pub action: ChangeAction,
+    /// The record, whole: a delete names what it deletes.
+    pub record: Record,
+}
+
+/// Route 53's actions that we use. Never UPSERT: CREATE claims the name, DELETE compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ChangeAction {
+    /// Fails if the set exists.
+    Create,
+    /// Fails unless every value is equal.
+    Delete,
+}
+
+/// A record set as far as we write it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Record {
+    /// Lower case, no final dot, `*` as itself.
+    pub name: String,
+    /// What it holds.
+    pub data: RecordData,
+}
+
+/// Contents of a record set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RecordData {
+    /// Alias of type A.
+    A(Alias),
+    /// Alias of type AAAA.
+    Aaaa(Alias),
+    /// Text, quoted as Route 53 stores it.
+    Txt {
+        /// Seconds.
+        ttl: u32,
+        /// One value.
+        value: String,
+    },
+    /// Anything else: kept so that it is seen, never written.
+    Other(String),
+}
+
+/// Target of an alias.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Alias {
+    /// DNS name of the ALB, lower case, no final dot.
+    pub dns_name: String,
+    /// CanonicalHostedZoneId of the ALB.
+    pub zone_id: String,
+}
+
+/// A load balancer as read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LoadBalancer {
+    /// ARN.
+    pub arn: String,
+    /// DNS name, lower case.
+    pub dns_name: String,
+    /// CanonicalHostedZoneId.
+    pub zone_id: String,
+    /// State `active`.
+    pub active: bool,
+    /// Tags; `None` right after creation, until they are read.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Attributes; `None` right after creation.
+    pub attributes: Option<BTreeMap<String, String>>,
+}
+
+/// A listener as read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Listener {
+    /// ARN.
+    pub arn: String,
+    /// Default certificate.
+    pub certificate: Option<String>,
+    /// TLS policy.
+    pub ssl_policy: Option<String>,
+}
+
+/// A rule as read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ListenerRule {
+    /// Priority.
+    pub priority: u32,
+    /// Hosts, when the rule has one host condition of a form we write; empty otherwise.
+    pub hosts: BTreeSet<Host>,
+    /// The one target group it forwards to.
+    pub target_group: Option<String>,
+    /// Value of our cluster tag, if any.
+    pub cluster: Option<String>,
+    /// Value of our namespace tag, if any.
+    pub namespace: Option<String>,
+}
+
+/// A target group as read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TargetGroup {
+    /// ARN.
+    pub arn: String,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// Attributes; `None` when not read.
+    pub attributes: Option<BTreeMap<String, String>>,
+}
+
+/// A hosted zone as read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HostedZone {
+    /// Id without `/hostedzone/`.
+    pub id: String,
+    /// Name without final dot.
+    pub name: String,
+    /// Whether only VPCs see it.
+    pub private: bool,
+}
+
+/// An issued certificate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Names as written, wildcards included.
+    pub names: BTreeSet<String>,
+    /// End of validity, seconds since 1970; 0 if unknown.
+    pub not_after: i64,
+    /// Issued by a private CA: never discovered.
+    pub private_ca: bool,
+}
+
+impl Certificate {
+    /// Whether it covers the host. A wildcard covers one label; a wildcard host needs the same wildcard.
+    #[must_use]
+    pub fn covers(&self, host: &Host) -> bool {
+        let text = host.as_text();
+        self.names.contains(&text)
+            || host.parent_wildcard().is_some_and(|w| !host.is_wildcard() && self.names.contains(&w.as_text()))
+    }
+}
+
+/// The account's numbers, from DescribeAccountLimits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Limits {
+    /// Rules per ALB, default rules not counted.
+    pub rules: u32,
+    /// Target groups per ALB.
+    pub target_groups: u32,
+    /// Targets per ALB.
+    pub targets: u32,
+    /// Certificates per ALB, the default not counted.
+    pub certificates: u32,
+}
+
+/// What a call gave.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum AwsAnswer {
+    /// To an order that returns nothing of use.
+    Done,
+    /// To `ReadLimits`.
+    Limits(Limits),
+    /// To `ReadZones`.
+    Zones(Vec<HostedZone>),
+    /// To `ReadCertificates`, by ARN.
+    Certificates(BTreeMap<String, Certificate>),
+    /// To `ReadTargetGroups` and `ReadTargetGroup`, by name.
+    TargetGroups(BTreeMap<String, TargetGroup>),
+    /// To `ReadLoadBalancer` and `CreateLoadBalancer`.
+    LoadBalancer(Option<LoadBalancer>),
+    /// To `ReadListeners` and `CreateListener` (which gives the one).
+    Listeners(BTreeMap<ListenerKind, Listener>),
+    /// To `ReadRules`, by ARN; rules named in `known` come without tags.
+    Rules(BTreeMap<String, ListenerRule>),
+    /// To `CreateRule`, `CreateTargetGroup`: the ARN.
+    Arn(String),
+    /// To `ReadListenerCertificates`: without the default.
+    ListenerCertificates(BTreeSet<String>),
+    /// To `ReadTargetHealth`.
+    TargetHealth(BTreeMap<Target, TargetState>),
+    /// To `ReadZoneRecords` and `ReadRecords`.
+    Records(Vec<Record>),
+    /// To `ChangeRecords` (the new change) and `ReadChange`.
+    Change {
+        /// Change id.
+        id: String,
+        /// INSYNC.
+        in_sync: bool,
+    },
+}
+
+/// Why a call was refused. It had no effect.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind.
+    pub class: RefusalClass,
+    /// AWS's code and words, or the API server's.
+    pub message: String,
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RefusalClass {
+    /// Too fast: the bucket empties, nothing else is concluded.
+    Throttled,
+    /// Try again: a prior change is in progress, or the service is ill.
+    Transient,
+    /// IAM or RBAC: a person must act.
+    Denied,
+    /// What we thought to exist does not, or the other way round: look again.
+    Stale,
+    /// A quota: a person must act, or another shard.
+    Quota,
+    /// Anything else AWS finds wrong with the request.
+    Invalid,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_cover_one_label() {
+        let certificate = Certificate { names: ["*.example.com".to_owned()].into(), not_after: 0, private_ca: false };
+        for (host, covered) in
+            [("a.example.com", true), ("*.example.com", true), ("example.com", false), ("b.a.example.com", false)]
+        {
+            assert_eq!(certificate.covers(&Host::parse(host).unwrap()), covered, "{host}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What we ask, and which token bucket it draws from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatehouse_route::Host;
+use serde::{Deserialize, Serialize};
+
+use super::{ChangeAction, RecordChange, Target};
+
+/// Key and value.
+pub type Tags = Vec<(String, String)>;
+
+/// A listener of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ListenerKind {
+    /// Port 80: redirects to 443.
+    Http,
+    /// Port 443: answers 404 unless a rule says otherwise.
+    Https,
+}
+
+/// One question or order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum AwsCall {
+    /// DescribeAccountLimits.
+    ReadLimits,
+    /// ListHostedZones.
+    ReadZones,
+    /// ListCertificates with every key type, issued ones only.
+    ReadCertificates,
+    /// DescribeTargetGroups and DescribeTags, of names with this prefix.
+    ReadTargetGroups {
+        /// Name prefix.
+        prefix: String,
+    },
+    /// DescribeTargetGroups, DescribeTags and DescribeTargetGroupAttributes of one name.
+    ReadTargetGroup {
+        /// Name.
+        name: String,
+    },
+    /// DescribeLoadBalancers, DescribeTags and DescribeLoadBalancerAttributes of one name.
+    ReadLoadBalancer {
+        /// Name.
+        name: String,
+    },
+    /// DescribeListeners.
+    ReadListeners {
+        /// The ALB.
+        load_balancer: String,
+    },
+    /// DescribeRules, and DescribeTags for rules that are not known yet.
+    ReadRules {
+        /// The listener.
+        listener: String,
+        /// Rules whose tags are known.
+        known: BTreeSet<String>,
+    },
+    /// DescribeListenerCertificates.
+    ReadListenerCertificates {
+        /// The listener.
+        listener: String,
+    },
+    /// DescribeTargetHealth.
+    ReadTargetHealth {
+        /// The target group.
+        target_group: String,
+    },
+    /// ListResourceRecordSets, the whole zone.
+    ReadZoneRecords {
+        /// Zone id.
+        zone: String,
+    },
+    /// ListResourceRecordSets, started at the host and at its ownership TXT.
+    ReadRecords {
+        /// Zone id.
+        zone: String,
+        /// The host.
+        host: Host,
+    },
+    /// GetChange.
+    ReadChange {
+        /// Change id.
+        change: String,
+    },
+
+    /// CreateLoadBalancer.
+    CreateLoadBalancer {
+        /// Name.
+        name: String,
+        /// Subnet ids.
+        subnets: Vec<String>,
+        /// Security group ids.
+        security_groups: Vec<String>,
+        /// internet-facing or internal.
+        scheme: String,
+        /// ipv4, dualstack ...
+        ip_address_type: String,
+        /// Tags.
+        tags: Tags,
+    },
+    /// ModifyLoadBalancerAttributes.
+    ModifyLoadBalancerAttributes {
+        /// The ALB.
+        load_balancer: String,
+        /// Only what differs.
+        attributes: BTreeMap<String, String>,
+    },
+    /// DeleteLoadBalancer.
+    DeleteLoadBalancer {
+        /// The ALB.
+        load_balancer: String,
+    },
+    /// CreateListener.
+    CreateListener {
+        /// The ALB.
+        load_balancer: String,
+        /// Which.
+        kind: ListenerKind,
+        /// Default certificate of an HTTPS listener.
+        certificate: Option<String>,
+        /// TLS policy of an HTTPS listener.
+        ssl_policy: Option<String>,
+        /// Tags.
+        tags: Tags,
+    },
+    /// ModifyListener: default certificate and TLS policy.
+    ModifyListener {
+        /// The listener.
+        listener: String,
+        /// Default certificate.
+        certificate: String,
+        /// TLS policy.
+        ssl_policy: String,
+    },
+    /// DeleteListener.
+    DeleteListener {
+        /// The listener.
+        listener: String,
+    },
+    /// AddListenerCertificates.
+    AddListenerCertificates {
+        /// The listener.
+        listener: String,
+        /// One certificate.
+        certificate: String,
+    },
+    /// RemoveListenerCertificates.
+    RemoveListenerCertificates {
+        /// The listener.
+        listener: String,
+        /// One certificate.
+        certificate: String,
+    },
+    /// CreateRule: host condition, forward.
+    CreateRule {
+        /// The listener.
+        listener: String,
+        /// Priority, 1 to 50000.
+        priority: u32,
+        /// Hosts: all exact, or all wildcards; at most five.
+        hosts: BTreeSet<Host>,
+        /// The target group.
+        target_group: String,
+        /// Tags.
+        tags: Tags,
+    },
+    /// ModifyRule: the host condition.
+    ModifyRule {
+        /// The rule.
+        rule: String,
+        /// Hosts that stay.
+        hosts: BTreeSet<Host>,
+    },
+    /// DeleteRule.
+    DeleteRule {
+        /// The rule.
+        rule: String,
+    },
+    /// CreateTargetGroup, of type ip.
+    CreateTargetGroup {
+        /// Name.
+        name: String,
+        /// VPC.
+        vpc: String,
+        /// Port of the edge.
+        port: u16,
+        /// Port of the health check; its path is `/healthz`.
+        health_port: u16,
+        /// Tags.
+        tags: Tags,
+    },
+    /// ModifyTargetGroupAttributes.
+    ModifyTargetGroupAttributes {
+        /// The target group.
+        target_group: String,
+        /// All that we own.
+        attributes: BTreeMap<String, String>,
+    },
+    /// DeleteTargetGroup.
+    DeleteTargetGroup {
+        /// The target group.
+        target_group: String,
+    },
+    /// RegisterTargets.
+    RegisterTargets {
+        /// The target group.
+        target_group: String,
+        /// Targets.
+        targets: BTreeSet<Target>,
+    },
+    /// DeregisterTargets.
+    DeregisterTargets {
+        /// The target group.
+        target_group: String,
+        /// Targets.
+        targets: BTreeSet<Target>,
+    },
+    /// ChangeResourceRecordSets: one atomic batch.
+    ChangeRecords {
+        /// Zone id.
+        zone: String,
+        /// Changes, in order.
+        changes: Vec<RecordChange>,
+    },
+}
+
+impl AwsCall {
+    /// Whether it only asks.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            AwsCall::ReadLimits
+                | AwsCall::ReadZones
+                | AwsCall::ReadCertificates
+                | AwsCall::ReadTargetGroups { .. }
+                | AwsCall::ReadTargetGroup { .. }
+                | AwsCall::ReadLoadBalancer { .. }
+                | AwsCall::ReadListeners { .. }
+                | AwsCall::ReadRules { .. }
+                | AwsCall::ReadListenerCertificates { .. }
+                | AwsCall::ReadTargetHealth { .. }
+                | AwsCall::ReadZoneRecords { .. }
+                | AwsCall::ReadRecords { .. }
+                | AwsCall::ReadChange { .. }
+        )
+    }
+
+    /// Whether it takes something away. A new leader waits before these.
+    #[must_use]
+    pub fn is_destructive(&self) -> bool {
+        match self {
+            AwsCall::DeleteLoadBalancer { .. }
+            | AwsCall::DeleteListener { .. }
+            | AwsCall::RemoveListenerCertificates { .. }
+            | AwsCall::ModifyRule { .. }
+            | AwsCall::DeleteRule { .. }
+            | AwsCall::DeleteTargetGroup { .. }
+            | AwsCall::DeregisterTargets { .. } => true,
+            AwsCall::ChangeRecords { changes, .. } => changes.iter().any(|c| c.action == ChangeAction::Delete),
+            _ => false,
+        }
+    }
+
+    /// The token bucket it draws from.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        match self {
+            AwsCall::ReadLimits
+            | AwsCall::ReadTargetGroups { .. }
+            | AwsCall::ReadTargetGroup { .. }
+            | AwsCall::ReadLoadBalancer { .. }
+            | AwsCall::ReadListeners { .. }
+            | AwsCall::ReadRules { .. }
+            | AwsCall::ReadListenerCertificates { .. }
+            | AwsCall::ReadTargetHealth { .. } => Family::ElbDescribe,
+            AwsCall::RegisterTargets { .. } | AwsCall::DeregisterTargets { .. } => Family::ElbRegister,
+            AwsCall::ReadZones
+            | AwsCall::ReadZoneRecords { .. }
+            | AwsCall::ReadRecords { .. }
+            | AwsCall::ReadChange { .. }
+            | AwsCall::ChangeRecords { .. } => Family::Route53,
+            AwsCall::ReadCertificates => Family::Acm,
+            AwsCall::ModifyLoadBalancerAttributes { .. }
+            | AwsCall::ModifyListener { .. }
+            | AwsCall::ModifyRule { .. }
+            | AwsCall::ModifyTargetGroupAttributes { .. } => Family::ElbModify,
+            _ => Family::ElbWrite,
+        }
+    }
+}
+
+/// Calls that share a token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Family {
+    /// ELBv2 Describe*.
+    ElbDescribe,
+    /// RegisterTargets, DeregisterTargets.
+    ElbRegister,
+    /// ELBv2 Modify*.
+    ElbModify,
+    /// ELBv2 Create*, Delete*, Add*, Remove*.
+    ElbWrite,
+    /// Route 53.
+    Route53,
+    /// ACM.
+    Acm,
+    /// Kubernetes objects.
+    Kube,
+    /// Kubernetes status and events: never in the way of the rest.
+    KubeStatus,
+    /// Questions to edges and shards.
+    Probe,
+}

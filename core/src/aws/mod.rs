@@ -1,0 +1,15 @@
+//! What we ask of AWS, in AWS's words, and what it answers, as plain values.
+//!
+//! Reads are composite: one `AwsCall` is one question of ours, which the adapter may answer with several pages or
+//! with a describe call and the tags that belong to it.
+
+mod answer;
+mod call;
+mod condition;
+
+pub use answer::{
+    Alias, AwsAnswer, Certificate, ChangeAction, HostedZone, Limits, Listener, ListenerRule, LoadBalancer, Record,
+    RecordChange, RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState,
+};
+pub use call::{AwsCall, Family, ListenerKind, Tags};
+pub use condition::{HOSTS_PER_RULE, host_condition, hosts_of_condition};

@@ -1,0 +1,104 @@
+//! Which parts of the plan a change touches. Too many is slow, too few is wrong: the test that compares with the full
+//! plan stands on this file.
+
+use std::collections::BTreeSet;
+
+use super::{Engine, Index};
+use crate::identity::ShardKey;
+use crate::observed::Scope;
+use crate::plan::PartKey;
+
+impl Engine {
+    /// Marks what depends on a scope.
+    pub(super) fn mark_scope(&mut self, scope: &Scope, everybody: bool) {
+        match scope {
+            Scope::Limits(region) | Scope::Certificates(region) | Scope::Groups(region) => {
+                self.dirty.insert(PartKey::Region(region.clone()));
+                self.mark_everything();
+            }
+            Scope::Zones | Scope::Zone(_) => {
+                self.dirty.insert(PartKey::Zones);
+                self.mark_everything();
+            }
+            Scope::LoadBalancer(shard)
+            | Scope::Listeners(shard)
+            | Scope::Rules(shard)
+            | Scope::ListenerCertificates(shard) => {
+                self.dirty.insert(PartKey::Shard(shard.clone()));
+                self.dirty.insert(PartKey::LoadBalancer(shard.load_balancer.clone()));
+                if everybody {
+                    self.mark_shard(shard);
+                }
+            }
+            Scope::Change(id) => {
+                let concerned: Vec<String> = self
+                    .observed
+                    .records
+                    .iter()
+                    .filter(|(_, cell)| cell.last().is_some_and(|r| r.pending.as_deref() == Some(id)))
+                    .flat_map(|((_, host), _)| self.index.holders(&self.world, host))
+                    .collect();
+                for namespace in concerned {
+                    self.mark_namespace(&namespace);
+                }
+            }
+            Scope::Group(_) | Scope::Targets(_) => {
+                for name in self.world.load_balancers.keys().cloned().collect::<Vec<_>>() {
+                    self.tell_soon(&name);
+                }
+            }
+            Scope::Records(..) => {}
+        }
+    }
+
+    /// A load balancer's status counts what all namespaces have there: it is brought up to date once a second, not at
+    /// every outcome.
+    pub(super) fn tell_soon(&mut self, load_balancer: &str) {
+        self.soon(PartKey::LoadBalancer(load_balancer.to_owned()));
+    }
+
+    pub(super) fn soon(&mut self, key: PartKey) {
+        if self.told.insert(key.clone()) {
+            self.timers.insert((self.now.plus(1_000), key));
+        }
+    }
+
+    /// Marks every namespace that has, had or may have something on the shard: what vanished is named by nothing else
+    /// than its claims and target groups.
+    pub(super) fn mark_shard(&mut self, shard: &ShardKey) {
+        let mut namespaces: BTreeSet<String> = self.index.claims.keys().cloned().collect();
+        if let Some(rules) = self.observed.shards.get(shard).and_then(|s| s.rules.last()) {
+            namespaces.extend(rules.values().filter_map(|r| r.namespace.clone()));
+        }
+        let groups = self.observed.groups.values().filter_map(|c| c.last().and_then(Option::as_ref));
+        namespaces.extend(groups.filter_map(|g| g.tags.get(gatehouse_crds::keys::TAG_NAMESPACE).cloned()));
+        for namespace in namespaces {
+            self.mark_namespace(&namespace);
+        }
+    }
+
+    pub(super) fn mark_namespace(&mut self, namespace: &str) {
+        self.dirty.insert(PartKey::Namespace(namespace.to_owned()));
+    }
+
+    pub(super) fn mark_everything(&mut self) {
+        let keys = self.every_part(&self.index);
+        self.dirty.extend(keys);
+    }
+
+    /// Every part there is.
+    pub(super) fn every_part(&self, index: &Index) -> BTreeSet<PartKey> {
+        let mut keys: BTreeSet<PartKey> = self.world.namespaces.keys().map(|n| PartKey::Namespace(n.clone())).collect();
+        keys.extend(index.claims.keys().map(|n| PartKey::Namespace(n.clone())));
+        keys.insert(PartKey::Zones);
+        keys.extend(self.world.policies.keys().map(|n| PartKey::Policy(n.clone())));
+        for (name, lb) in &self.world.load_balancers {
+            keys.insert(PartKey::LoadBalancer(name.clone()));
+            keys.insert(PartKey::Region(lb.spec.region.clone()));
+            // The first shard always; others when something is placed on them or known of them.
+            keys.insert(PartKey::Shard(ShardKey { load_balancer: name.clone(), index: 0 }));
+        }
+        keys.extend(index.load.keys().chain(self.observed.shards.keys()).map(|s| PartKey::Shard(s.clone())));
+        keys
+    }
+}

@@ -1,0 +1,98 @@
+//! Which step goes out next, and how it goes.
+
+use super::{Effect, Engine, InFlight};
+use crate::aws::{AwsCall, Family};
+use crate::plan::{Order, Step};
+use crate::time::Mono;
+
+/// Most records of one Route 53 batch: a CREATE and a DELETE count one each, and AWS takes 1,000.
+const BATCH: usize = 900;
+
+impl Engine {
+    /// The best ready step of a free lane: of all tenants the one served longest ago.
+    pub(super) fn pick(&self, now: Mono) -> Option<(Step, Family)> {
+        for (family, tenants) in &self.ready {
+            if !self.buckets.has(*family, now) || !self.capacity(*family) {
+                continue;
+            }
+            let mut order: Vec<(&u64, &String)> =
+                tenants.keys().map(|t| (self.served.get(t).unwrap_or(&0), t)).collect();
+            order.sort();
+            for (_, tenant) in order {
+                for key in &tenants[tenant] {
+                    let steps = self.parts.get(key).into_iter().flat_map(|p| &p.steps);
+                    let free = steps
+                        .filter(|s| s.order.family() == *family && !self.busy.contains(&s.lane))
+                        .find(|s| self.back_off.get(&s.key).is_none_or(|b| b.until <= now));
+                    if let Some(step) = free {
+                        return Some((step.clone(), *family));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Kubernetes and probes are bounded by what is under way, not by a rate.
+    fn capacity(&self, family: Family) -> bool {
+        let most = match family {
+            Family::Kube => 32,
+            Family::KubeStatus => 8,
+            Family::Probe => 64,
+            _ => return true,
+        };
+        self.in_flight.values().filter(|f| f.order.family() == family).count() < most
+    }
+
+    pub(super) fn send(&mut self, now: Mono, lease: Mono, step: Step, family: Family) -> Effect {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.turn += 1;
+        self.served.insert(step.key.part.tenant().to_owned(), self.turn);
+        self.buckets.take(family, now);
+        *self.counters.sent.entry(family).or_default() += 1;
+        let lane = step.lane.clone();
+        let (steps, order) = self.batch(step);
+        let mut epoch = 0;
+        if let Order::Aws { call, .. } = &order {
+            for scope in steps.iter().flat_map(|s| &s.scopes) {
+                if call.is_read() {
+                    epoch = self.observed.read_sent(scope);
+                } else {
+                    self.observed.write_sent(scope);
+                }
+            }
+        }
+        self.busy.insert(lane.clone());
+        self.in_flight.insert(id, InFlight { steps, order: order.clone(), lane, epoch, sent: now });
+        Effect { id, order, not_after: lease.min(now.plus(self.settings.call_deadline)) }
+    }
+
+    /// Route 53 takes one change per zone at a time, so one change carries every record of the zone that is ready.
+    /// A step that failed before goes alone: one bad record must not spoil the batch of others.
+    fn batch(&self, step: Step) -> (Vec<Step>, Order) {
+        let Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes } } = &step.order else {
+            let order = step.order.clone();
+            return (vec![step], order);
+        };
+        let (region, zone, mut all) = (region.clone(), zone.clone(), changes.clone());
+        let mut steps = vec![step.clone()];
+        if !self.back_off.contains_key(&step.key) {
+            for other in self.ready.get(&Family::Route53).into_iter().flatten().flat_map(|(_, parts)| parts) {
+                for candidate in self.parts.get(other).into_iter().flat_map(|p| &p.steps) {
+                    let Order::Aws { call: AwsCall::ChangeRecords { zone: same, changes }, .. } = &candidate.order
+                    else {
+                        continue;
+                    };
+                    let fits = *same == zone && candidate.key != step.key && all.len() + changes.len() <= BATCH;
+                    // Its part was planned before the last outcome at most by a wake; records are guarded by CREATE and DELETE.
+                    if fits && !self.back_off.contains_key(&candidate.key) && !self.dirty.contains(other) {
+                        all.extend(changes.iter().cloned());
+                        steps.push(candidate.clone());
+                    }
+                }
+            }
+        }
+        (steps, Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes: all } })
+    }
+}

@@ -1,0 +1,56 @@
+//! From Kubernetes objects to facts: what operator, webhook and command line read alike.
+
+use std::collections::BTreeMap;
+
+use gatehouse_crds::keys;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::identity::AppKey;
+use crate::time::Wall;
+use crate::world::{Meta, ServiceFacts, TargetPort};
+
+/// Namespace (empty for cluster-scoped kinds) and name.
+#[must_use]
+pub fn key(meta: &ObjectMeta) -> AppKey {
+    AppKey::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+/// Metadata.
+#[must_use]
+pub fn meta(m: &ObjectMeta) -> Meta {
+    let finalizers = m.finalizers.clone().unwrap_or_default();
+    Meta {
+        uid: m.uid.clone().unwrap_or_default(),
+        // Comparable as a number since Kubernetes promises it; an unreadable one never wins over what we know.
+        resource_version: m.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0),
+        generation: m.generation.unwrap_or(0),
+        created: m.creation_timestamp.as_ref().map_or(Wall(0), |t| Wall(t.0.as_second())),
+        deleting: m.deletion_timestamp.is_some(),
+        finalizer: finalizers.iter().any(|f| f == keys::FINALIZER),
+        finalizers,
+    }
+}
+
+/// A Service.
+#[must_use]
+pub fn service(o: &Service) -> ServiceFacts {
+    let spec = o.spec.clone().unwrap_or_default();
+    let mut ports = BTreeMap::new();
+    for port in spec.ports.unwrap_or_default() {
+        let Ok(number) = u16::try_from(port.port) else { continue };
+        let target = match port.target_port {
+            None => TargetPort::Number(number),
+            Some(IntOrString::Int(n)) => TargetPort::Number(u16::try_from(n).unwrap_or(number)),
+            Some(IntOrString::String(name)) => TargetPort::Named(name),
+        };
+        ports.insert(number, target);
+    }
+    ServiceFacts {
+        meta: meta(&o.metadata),
+        selector: spec.selector.unwrap_or_default(),
+        external_name: spec.type_.as_deref() == Some("ExternalName"),
+        ports,
+    }
+}
