@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
     match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!(error = %format!("{error:#}"), "the operator ends");
+            error!(error = %causes(&error), "the operator ends");
             ExitCode::FAILURE
         }
     }
@@ -117,6 +117,15 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
         contender.release().await;
     }
     result
+}
+
+/// An error with its causes, each said once: many errors name theirs already.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        _ if said.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 fn on_signal(stop: CancellationToken) -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ pub async fn keep(client: Client, namespace: String) {
         let pause = match once(&client, &namespace).await {
             Ok(()) => Duration::from_secs(60),
             Err(error) => {
-                warn!(error = %format!("{error:#}"), "webhook certificates are not right yet");
+                warn!(error = %crate::causes(&error), "webhook certificates are not right yet");
                 Duration::from_secs(2)
             }
         };

@@ -270,6 +270,12 @@ impl Engine {
             self.refresh_all();
         }
         let changed = self.index.recompute(&self.world, &self.settings);
+        if !changed.is_empty() {
+            // A new host may need a certificate that has to be looked for.
+            let regions: BTreeSet<String> =
+                self.world.load_balancers.values().map(|lb| lb.spec.region.clone()).collect();
+            regions.into_iter().for_each(|region| self.soon(PartKey::Region(region)));
+        }
         for namespace in &changed {
             // Like a load balancer's: what a policy finds is told once a second.
             let policies = self.index.reviews.get(namespace).map(|r| r.rulebook.policies.clone());

@@ -198,7 +198,9 @@ fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &Host
     let missing = missing(&view, namespace, host, wanted, shard);
     if !missing.is_empty() {
         draft.wait(format!("{host}: {}", missing.join(", ")));
-        super::rules::probe(draft, shard, namespace, host);
+        if super::rules::rule_live(&view, shard, namespace, host).is_none() {
+            super::rules::probe(draft, shard, namespace, host);
+        }
         return;
     }
     // CREATE claims the name atomically; what changes is deleted by value and created anew in one batch.

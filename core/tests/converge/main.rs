@@ -338,6 +338,42 @@ fn a_strangers_record_is_left_alone_and_told() {
     assert!(ready(&sim, "team-b", "blog"), "others are not held up");
 }
 
+/// A host that no certificate covers is told which, is not published, and holds nobody up; a certificate heals it.
+#[test]
+fn a_missing_certificate_is_told_and_healed_by_one() {
+    use awsim_model::api::acm::{ImportCertificate, ImportedFacts};
+    let mut sim = start();
+    sim.cluster.policy("deep", &policy("team-a", "[deep.shop.example.com]"));
+    sim.cluster.app("team-a", "deep", &app("[deep.shop.example.com]", "web"));
+    create(&mut sim);
+    sim.run(60_000);
+    let condition = |sim: &Sim, type_: &str| {
+        let app = sim.cluster.world.apps[&gatehouse_core::AppKey::new("team-a", "deep")].clone();
+        app.status.conditions.iter().find(|c| c.type_ == type_).unwrap().clone()
+    };
+    let certificate = condition(&sim, "CertificateReady");
+    assert_eq!(certificate.reason, "NoCertificate");
+    assert!(certificate.message.contains("deep.shop.example.com"), "{}", certificate.message);
+    assert_eq!(condition(&sim, "DNSReady").reason, "Pending");
+    assert!(ready(&sim, "team-b", "blog") && ready(&sim, "team-a", "shop"), "the others are ready");
+    let now = awsim_model::Millis(sim.now);
+    let parsed = ImportedFacts {
+        names: vec!["deep.shop.example.com".into()],
+        key_algorithm: "RSA_2048".into(),
+        not_before: now,
+        not_after: awsim_model::Millis(now.0 + 86_400_000),
+    };
+    let import = ImportCertificate {
+        certificate: "PEM".into(),
+        private_key: "PEM".into(),
+        parsed: Some(parsed),
+        ..Default::default()
+    };
+    sim.stranger(import);
+    sim.run(120_000);
+    assert!(ready(&sim, "team-a", "deep"), "{:?}\n{}", condition(&sim, "Ready"), sim.tail());
+}
+
 /// What a hand removes, the next audit finds and makes anew.
 #[test]
 fn a_target_group_removed_by_hand_comes_back() {
