@@ -10,6 +10,7 @@ export GATEHOUSE_CACHE ?= $(HOME)/.cache/gatehouse
 TOOLCHAIN := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 export CARGO_TARGET_DIR ?= $(GATEHOUSE_CACHE)/target-$(TOOLCHAIN)
 BIN := $(CARGO_TARGET_DIR)/debug
+FOLLOW := $(shell ./hack/clone "$(CARGO_TARGET_DIR)")
 VENV := $(GATEHOUSE_CACHE)/venv-$(shell sha256sum e2e/awsim/conformance/requirements.txt | cut -c1-12)
 
 .PHONY: help
