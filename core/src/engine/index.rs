@@ -173,11 +173,9 @@ impl Index {
                     *app != key.name || world.claims.get(claim).is_none_or(|c| c.spec.namespace != key.namespace)
                 });
             }
-            Delta::Pod(key, None) => {
+            Delta::Pod(_, None) => {
                 let alive: BTreeSet<&String> = world.pods.values().map(|p| &p.meta.uid).collect();
                 memory.pod_tables.retain(|uid, _| alive.contains(uid));
-                memory.touched.retain(|uid, _| alive.contains(uid));
-                let _ = key;
             }
             _ => {}
         }

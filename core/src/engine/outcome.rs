@@ -368,7 +368,6 @@ impl Engine {
                 let Some(facts) = self.world.pods.get(pod) else { return };
                 let mut facts = (**facts).clone();
                 facts.table = Some(table.clone());
-                self.memory.touched.insert(facts.meta.uid.clone(), now.mono);
                 Delta::Pod(pod.clone(), Some(facts.into()))
             }
             (KubeWrite::PodHealthy { pod, healthy, .. }, _) => {

@@ -12,7 +12,7 @@ use crate::world::LoadBalancerFacts;
 use super::View;
 
 /// Zones a load balancer may write to: those it names, or every public one.
-pub(super) fn zones_of(view: &View<'_>, _name: &str, lb: &LoadBalancerFacts) -> BTreeSet<String> {
+pub(super) fn zones_of(view: &View<'_>, lb: &LoadBalancerFacts) -> BTreeSet<String> {
     let Some(zones) = view.observed.zones.known() else { return BTreeSet::new() };
     let named = &lb.spec.dns.zones;
     zones
@@ -36,7 +36,7 @@ pub(super) fn zones_of(view: &View<'_>, _name: &str, lb: &LoadBalancerFacts) -> 
 pub fn zones_for(view: &View<'_>, host: &Host, load_balancer: &str) -> Option<Vec<String>> {
     let zones = view.observed.zones.known()?;
     let lb = view.world.load_balancers.get(load_balancer)?;
-    let allowed = zones_of(view, load_balancer, lb);
+    let allowed = zones_of(view, lb);
     let suffix = host.suffix();
     let fits = |name: &str| suffix == name || suffix.ends_with(&format!(".{name}"));
     let mut out = Vec::new();

@@ -182,8 +182,6 @@ pub struct Memory {
     pub missing_since: BTreeMap<(String, String), Mono>,
     /// Table hash each edge pod last reported, by UID, and when it was asked.
     pub pod_tables: BTreeMap<String, (Option<String>, Mono)>,
-    /// When a pod was last asked to refresh its volume, by UID.
-    pub touched: BTreeMap<String, Mono>,
     /// When a shard was last probed for a host.
     pub probed: BTreeMap<(ShardKey, Host), Mono>,
     /// The last refusal of each step that has not succeeded since.

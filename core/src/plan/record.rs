@@ -76,7 +76,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
         }
         for lb in claim.status.placement.keys() {
             for zone in zones_for(&view, &host, lb).unwrap_or_default() {
-                take_back(draft, namespace, &host, &zone);
+                take_back(draft, &host, &zone);
             }
         }
     }
@@ -242,7 +242,7 @@ pub fn records(
     out
 }
 
-fn take_back(draft: &mut Draft<'_>, _namespace: &str, host: &Host, zone: &str) {
+fn take_back(draft: &mut Draft<'_>, host: &Host, zone: &str) {
     let view = draft.view;
     let Some(records) = known(draft, zone, host) else { return };
     if owner(&view, &records) != Owner::Us || kept_zones(&view, host).contains(zone) {

@@ -29,8 +29,8 @@ pub(super) fn plan_zones(draft: &mut Draft<'_>) {
         return;
     }
     let mut wanted = std::collections::BTreeSet::new();
-    for (name, lb) in &draft.view.world.load_balancers {
-        wanted.extend(super::dns::zones_of(&draft.view, name, lb));
+    for lb in draft.view.world.load_balancers.values() {
+        wanted.extend(super::dns::zones_of(&draft.view, lb));
     }
     for zone in wanted {
         let often = draft.view.settings.audit_often;

@@ -52,8 +52,8 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
         }
         AwsCall::CreateListener { load_balancer, kind, certificate: arn, ssl_policy, tags: t } => {
             let (protocol, port, action) = match kind {
-                ListenerKind::Http => (ProtocolEnum::Http, 80, redirect()?),
-                ListenerKind::Https => (ProtocolEnum::Https, 443, not_found()?),
+                ListenerKind::Http => (ProtocolEnum::Http, 80, redirect()),
+                ListenerKind::Https => (ProtocolEnum::Https, 443, not_found()),
             };
             let answer = client
                 .create_listener()
@@ -177,22 +177,22 @@ fn certificate(arn: String) -> Certificate {
     Certificate::builder().certificate_arn(arn).build()
 }
 
-fn redirect() -> Result<Action, Failure> {
+fn redirect() -> Action {
     let to = RedirectActionConfig::builder()
         .protocol("HTTPS")
         .port("443")
         .status_code(RedirectActionStatusCodeEnum::Http301)
         .build();
-    Ok(Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(to).build())
+    Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(to).build()
 }
 
-fn not_found() -> Result<Action, Failure> {
+fn not_found() -> Action {
     let answer = FixedResponseActionConfig::builder()
         .status_code("404")
         .content_type("text/plain")
         .message_body("not found")
         .build();
-    Ok(Action::builder().r#type(ActionTypeEnum::FixedResponse).fixed_response_config(answer).build())
+    Action::builder().r#type(ActionTypeEnum::FixedResponse).fixed_response_config(answer).build()
 }
 
 fn condition(hosts: &std::collections::BTreeSet<gatehouse_route::Host>) -> RuleCondition {
