@@ -168,7 +168,7 @@ impl Reader<'_> {
             }),
             "SharedLoadBalancer" => read::<SharedLoadBalancer>(value).map(|o| {
                 let meta = self.meta(&o.metadata);
-                let facts = LoadBalancerFacts { meta, spec: o.spec, status: Default::default() };
+                let facts = LoadBalancerFacts { meta, spec: o.spec, ..LoadBalancerFacts::default() };
                 self.out.world.load_balancers.insert(key.name.clone(), Arc::new(facts));
                 self.out.index.insert(("SharedLoadBalancer", key.name.clone()), subject);
                 None

@@ -184,6 +184,7 @@ impl Cluster {
             KubeWrite::AppStatus { .. }
             | KubeWrite::LoadBalancerStatus { .. }
             | KubeWrite::PolicyStatus { .. }
+            | KubeWrite::ClaimSpec { .. }
             | KubeWrite::PodTable { .. }
             | KubeWrite::PodHealthy { .. } => return None,
         })

@@ -99,7 +99,7 @@ fn engine(apps: usize) -> Engine {
             let status = HostClaimStatus {
                 state: ClaimState::Held,
                 apps: vec![name.clone()],
-                placement: [("public".to_owned(), Placement { shard: 0 })].into(),
+                placement: [("public".to_owned(), Placement { shard: 0, from: None })].into(),
                 admitted: [(name, admitted)].into(),
                 ..Default::default()
             };

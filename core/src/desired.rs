@@ -14,17 +14,18 @@ use gatehouse_route::{
 
 use crate::children;
 use crate::identity::{AppKey, ShardKey, twin_name};
+use crate::plan;
 use crate::review::{Finding, ParsedApp, Rule, parse};
 use crate::settings::Settings;
 use crate::time::Wall;
 use crate::world::{ChildKey, ClaimFacts, LoadBalancerFacts, ServiceFacts, TargetPort, World};
 
 /// A host that should be published.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HostDesired {
     /// Apps, the oldest first.
     pub apps: Vec<String>,
-    /// Shard index by load balancer.
+    /// Shard index by load balancer: where names point, or will.
     pub placement: BTreeMap<String, u32>,
     /// The certificate source of the oldest app.
     pub tls: Tls,
@@ -122,19 +123,20 @@ pub fn desired(
             .collect();
         apps.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         let Some(first) = apps.first() else { continue };
-        let placement: BTreeMap<String, u32> = claim
-            .status
-            .placement
-            .iter()
-            .filter(|(name, _)| {
-                world.load_balancers.get(*name).is_some_and(|lb| !lb.meta.deleting)
-                    && apps.iter().any(|a| a.load_balancers.contains(name))
-            })
-            .filter_map(|(name, p)| Some((name.clone(), u32::try_from(p.shard).ok()?)))
-            .collect();
-        for (load_balancer, index) in &placement {
-            let shard = ShardKey { load_balancer: load_balancer.clone(), index: *index };
-            out.shards.entry(shard).or_default().insert(host.clone());
+        let mut placement: BTreeMap<String, u32> = BTreeMap::new();
+        for (name, p) in &claim.status.placement {
+            let stands =
+                world.load_balancers.contains_key(name) && apps.iter().any(|a| a.load_balancers.contains(name));
+            if !stands {
+                continue;
+            }
+            // A host that moves is served on both sides; names point to the first.
+            for (i, shard) in plan::shards(name, p).enumerate() {
+                if i == 0 {
+                    placement.insert(name.clone(), shard.index);
+                }
+                out.shards.entry(shard).or_default().insert(host.clone());
+            }
         }
         let apps_of_host = apps.iter().map(|a| a.name.clone()).collect();
         out.hosts.insert(host.clone(), HostDesired { apps: apps_of_host, placement, tls: first.app.tls.clone() });

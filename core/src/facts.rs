@@ -33,6 +33,13 @@ pub fn meta(m: &ObjectMeta) -> Meta {
     }
 }
 
+/// Requests of people: annotations with our prefix, by verb.
+#[must_use]
+pub fn requests(m: &ObjectMeta) -> BTreeMap<String, String> {
+    let annotations = m.annotations.iter().flatten();
+    annotations.filter_map(|(k, v)| Some((k.strip_prefix(keys::REQUEST_PREFIX)?.to_owned(), v.clone()))).collect()
+}
+
 /// A Service.
 #[must_use]
 pub fn service(o: &Service) -> ServiceFacts {

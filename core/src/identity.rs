@@ -61,6 +61,19 @@ impl ClusterId {
         format!("gh-{}-{}-{hash}", readable.trim_matches('-'), shard.index)
     }
 
+    /// What every ALB name of ours starts with, whatever the installation.
+    pub const LOAD_BALANCER_PREFIX: &str = "gh-";
+
+    /// The shard that an ALB with these tags is, if it is one of this installation.
+    #[must_use]
+    pub fn shard_of(&self, tags: &std::collections::BTreeMap<String, String>) -> Option<ShardKey> {
+        (tags.get(keys::TAG_CLUSTER)? == &self.0).then_some(())?;
+        Some(ShardKey {
+            load_balancer: tags.get(keys::TAG_LOAD_BALANCER)?.clone(),
+            index: tags.get(keys::TAG_SHARD)?.parse().ok()?,
+        })
+    }
+
     /// What every target group name of this installation starts with.
     #[must_use]
     pub fn target_group_prefix(&self) -> String {

@@ -22,6 +22,7 @@ pub mod facts;
 pub mod identity;
 pub mod observed;
 pub mod plan;
+pub mod request;
 pub mod review;
 pub mod settings;
 pub mod time;

@@ -28,6 +28,8 @@ pub enum Scope {
     Groups(String),
     /// One target group, by name.
     Group(String),
+    /// Which ALBs a Region has.
+    LoadBalancers(String),
     /// A shard's ALB.
     LoadBalancer(ShardKey),
     /// A shard's listeners.
@@ -147,6 +149,15 @@ impl<T> Track for Cell<T> {
     }
 }
 
+/// The ALBs of a Region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RegionBalancers {
+    /// All of the account: they share a quota.
+    pub count: u32,
+    /// Ours, by tag: a new leader finds the shards on which nothing is placed any more.
+    pub ours: BTreeSet<ShardKey>,
+}
+
 /// What is known of one shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ShardObserved {
@@ -162,6 +173,16 @@ pub struct ShardObserved {
     pub seen: BTreeMap<Host, String>,
     /// Certificates beyond the default.
     pub certificates: Cell<BTreeSet<String>>,
+    /// Since when the listener has had no rule.
+    pub emptied_at: Option<Mono>,
+}
+
+impl ShardObserved {
+    /// Keeps since when there has been no rule.
+    pub(crate) fn count_rules(&mut self, now: Mono) {
+        let empty = self.rules.last().is_some_and(BTreeMap::is_empty);
+        self.emptied_at = empty.then(|| self.emptied_at.unwrap_or(now));
+    }
 }
 
 /// What is known of records of one host in one zone.
@@ -190,6 +211,8 @@ pub struct Observed {
     pub group_lists: BTreeMap<String, Cell<()>>,
     /// Target groups by name; `Some(None)` is known absence.
     pub groups: BTreeMap<String, Cell<Option<TargetGroup>>>,
+    /// ALBs by Region.
+    pub load_balancers: BTreeMap<String, Cell<RegionBalancers>>,
     /// Shards.
     pub shards: BTreeMap<ShardKey, ShardObserved>,
     /// Targets by group name.
@@ -210,6 +233,7 @@ impl Observed {
             Scope::Certificates(region) => self.certificates.entry(region.clone()).or_default().track(),
             Scope::Groups(region) => self.group_lists.entry(region.clone()).or_default().track(),
             Scope::Group(name) => self.groups.entry(name.clone()).or_default().track(),
+            Scope::LoadBalancers(region) => self.load_balancers.entry(region.clone()).or_default().track(),
             Scope::LoadBalancer(shard) => self.shard_mut(shard).load_balancer.track(),
             Scope::Listeners(shard) => self.shard_mut(shard).listeners.track(),
             Scope::Rules(shard) => self.shard_mut(shard).rules.track(),
@@ -224,6 +248,15 @@ impl Observed {
     /// A shard's observations, made when first asked for.
     pub fn shard_mut(&mut self, shard: &ShardKey) -> &mut ShardObserved {
         self.shards.entry(shard.clone()).or_default()
+    }
+
+    /// Changes what is known of a shard's ALB after a write of ours was confirmed.
+    pub fn alb(&mut self, shard: &ShardKey, now: Mono, change: impl FnOnce(&mut LoadBalancer)) {
+        self.shard_mut(shard).load_balancer.update(now, |alb| {
+            if let Some(alb) = alb {
+                change(alb);
+            }
+        });
     }
 
     /// A write to the scope goes out: reads that began before count no more.
@@ -266,6 +299,7 @@ impl Observed {
             Scope::Certificates(region) => self.certificates.get(region).map(of),
             Scope::Groups(region) => self.group_lists.get(region).map(of),
             Scope::Group(name) => self.groups.get(name).map(of),
+            Scope::LoadBalancers(region) => self.load_balancers.get(region).map(of),
             Scope::LoadBalancer(shard) => self.shards.get(shard).map(|s| of(&s.load_balancer)),
             Scope::Listeners(shard) => self.shards.get(shard).map(|s| of(&s.listeners)),
             Scope::Rules(shard) => self.shards.get(shard).map(|s| of(&s.rules)),

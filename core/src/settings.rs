@@ -31,12 +31,22 @@ pub struct Settings {
     pub release_grace: u64,
     /// Seconds during which a host without grant is still served.
     pub revocation_grace: u64,
+    /// A shard on which nothing stands any more is taken down after this long.
+    pub shard_idle: u64,
     /// Rules and zones are re-read when older.
     pub audit_often: u64,
     /// Everything else is re-read when older.
     pub audit_seldom: u64,
     /// How soon a moving thing (target health, a provisioning ALB, a pending change) is asked for again.
     pub poll: u64,
+}
+
+impl Settings {
+    /// Whether the cluster's pods have IPv6 addresses: EKS gives every cluster one family, its DNS included.
+    #[must_use]
+    pub fn ipv6(&self) -> bool {
+        self.cluster_dns.is_ipv6()
+    }
 }
 
 impl Default for Settings {
@@ -53,6 +63,7 @@ impl Default for Settings {
             record_ttl: 60_000,
             release_grace: 3_600,
             revocation_grace: 3_600,
+            shard_idle: 3_600_000,
             audit_often: 600_000,
             audit_seldom: 21_600_000,
             poll: 250,

@@ -37,6 +37,12 @@ impl Wall {
         text.parse::<jiff::Timestamp>().ok().map(|t| Wall(t.as_second()))
     }
 
+    /// This many seconds later.
+    #[must_use]
+    pub fn plus(self, seconds: u64) -> Wall {
+        Wall(self.0.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)))
+    }
+
     /// Seconds since `earlier`, 0 if it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Wall) -> u64 {

@@ -52,6 +52,8 @@ pub struct LoadBalancerFacts {
     pub meta: Meta,
     /// What is asked.
     pub spec: SharedLoadBalancerSpec,
+    /// Requests of people, by verb.
+    pub requests: BTreeMap<String, String>,
     /// What we last wrote.
     pub status: SharedLoadBalancerStatus,
 }

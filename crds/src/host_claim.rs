@@ -23,7 +23,7 @@ use crate::{Access, NetworkPolicySettings, RouteRule, Tls};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf").message("a claim's spec is immutable; release it and let it be claimed anew").reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("self.host == oldSelf.host").message("a claim's host is immutable; claims are made anew").reason(Reason::FieldValueForbidden))]
 pub struct HostClaimSpec {
     /// The host.
     #[schemars(length(min = 1, max = 128))]
@@ -68,6 +68,9 @@ pub struct HostClaimStatus {
     /// Where it stands, by SharedLoadBalancer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub placement: BTreeMap<String, Placement>,
+    /// The namespace to which the platform transfers the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_to: Option<String>,
     /// Last Route 53 change, by hosted zone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dns_changes: BTreeMap<String, String>,
@@ -82,6 +85,9 @@ pub struct HostClaimStatus {
 pub struct Placement {
     /// Index of the ALB.
     pub shard: i32,
+    /// Index of the ALB it comes from, while clients may still go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<i32>,
 }
 
 /// What was last admitted of one app.

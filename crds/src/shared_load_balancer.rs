@@ -309,6 +309,80 @@ pub struct SharedLoadBalancerStatus {
     /// Changes held back, each with the reason and the cure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<String>,
+    /// Answers to the requests that stand in annotations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["verb".into()]))]
+    pub requests: Vec<RequestAnswer>,
+    /// Namespaces on their way to another ALB.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into()]))]
+    pub moves: Vec<NamespaceMove>,
+    /// What of ours has no object in the cluster any more, and how much of it may go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inferred_deletions: Option<InferredDeletionsStatus>,
+}
+
+/// The answer to one request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestAnswer {
+    /// What was asked: approve, move, release, claims-transfer.
+    pub verb: String,
+    /// The annotation's value that this answers.
+    pub value: String,
+    /// How far it is.
+    pub state: RequestState,
+    /// What happened, what is waited for, or why not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Since when it stands so, RFC 3339.
+    pub since: String,
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+pub enum RequestState {
+    /// Taken up, not finished.
+    #[default]
+    Working,
+    /// Finished.
+    Done,
+    /// Not taken up.
+    Refused,
+}
+
+/// A namespace on its way to another ALB.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceMove {
+    /// The namespace.
+    pub namespace: String,
+    /// Index of the ALB it goes to.
+    pub shard: i32,
+    /// Why.
+    pub reason: String,
+}
+
+/// Pace of inferred deletions: kept here so that a new leader goes on counting.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct InferredDeletionsStatus {
+    /// When the hour began in which `thisHour` counts, RFC 3339.
+    pub hour: String,
+    /// Hosts let go in that hour.
+    pub this_hour: i32,
+    /// Hosts that may go now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releasing: Vec<String>,
+    /// Hosts that a person approved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved: Vec<String>,
+    /// Digest of the hosts that are held: `gatehouse approve` names it, so that what is approved is what was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_digest: Option<String>,
+    /// How many hosts are held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_hosts: Option<i32>,
 }
 
 /// One ALB.

@@ -29,6 +29,7 @@ pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
 pub fn load_balancer(o: &SharedLoadBalancer) -> Arc<LoadBalancerFacts> {
     Arc::new(LoadBalancerFacts {
         meta: meta(&o.metadata),
+        requests: gatehouse_core::facts::requests(&o.metadata),
         spec: o.spec.clone(),
         status: o.status.clone().unwrap_or_default(),
     })

@@ -65,6 +65,14 @@ impl Writer {
                 claim.status = serde_json::from_str(&status).ok();
                 Answer::Claim(facts::claim(&api.replace_status(&name, &PostParams::default(), &claim).await?))
             }
+            KubeWrite::ClaimSpec { name, resource_version, spec } => {
+                let api: Api<HostClaim> = Api::all(self.client.clone());
+                let patch = json!({
+                    "metadata": { "resourceVersion": resource_version.to_string() },
+                    "spec": gatehouse_crds::HostClaimSpec::from(spec),
+                });
+                Answer::Claim(facts::claim(&api.patch(&name, &plain, &Patch::Merge(patch)).await?))
+            }
             KubeWrite::DeleteClaim { name, uid, resource_version } => {
                 let api: Api<HostClaim> = Api::all(self.client.clone());
                 let only = Preconditions { uid: Some(uid), resource_version: Some(resource_version.to_string()) };
@@ -87,7 +95,7 @@ impl Writer {
             }
             KubeWrite::AppStatus { app, uid, status, event } => {
                 let api: Api<ExposedApp> = Api::namespaced(self.client.clone(), &app.namespace);
-                let done = api.patch_status(&app.name, &plain, &Patch::Merge(status_patch(&uid, &status))).await?;
+                let done = api.patch_status(&app.name, &plain, &Patch::Json::<()>(status_patch(&uid, &status))).await?;
                 if let Some((kind, reason, note)) = event {
                     self.event(&done, &kind, reason, note).await;
                 }
@@ -95,12 +103,12 @@ impl Writer {
             }
             KubeWrite::LoadBalancerStatus { name, status } => {
                 let api: Api<SharedLoadBalancer> = Api::all(self.client.clone());
-                let done = api.patch_status(&name, &plain, &Patch::Merge(status_patch("", &status))).await?;
+                let done = api.patch_status(&name, &plain, &Patch::Json::<()>(status_patch("", &status))).await?;
                 Answer::LoadBalancer(facts::load_balancer(&done))
             }
             KubeWrite::PolicyStatus { name, status } => {
                 let api: Api<ExposurePolicy> = Api::all(self.client.clone());
-                let done = api.patch_status(&name, &plain, &Patch::Merge(status_patch("", &status))).await?;
+                let done = api.patch_status(&name, &plain, &Patch::Json::<()>(status_patch("", &status))).await?;
                 Answer::Policy(facts::policy(&done))
             }
             KubeWrite::PodTable { pod, uid, table } => {
@@ -198,15 +206,15 @@ fn finalizer_patch(resource_version: u64, finalizers: &[String]) -> serde_json::
     json!({ "metadata": { "resourceVersion": resource_version.to_string(), "finalizers": finalizers } })
 }
 
-/// A merge patch whose lists are whole; members that are absent now are named as null so that they go.
-fn status_patch(uid: &str, status: &str) -> serde_json::Value {
-    let mut status: serde_json::Value = serde_json::from_str(status).unwrap_or_default();
-    for member in ["conditions", "hosts", "shards", "held", "bindingQuota", "violations"] {
-        if status.get(member).is_none() {
-            status[member] = serde_json::Value::Null;
-        }
+/// Replaces the whole status: a merge would keep what is absent now. With a UID only of that very object.
+fn status_patch(uid: &str, status: &str) -> json_patch::Patch {
+    let status: serde_json::Value = serde_json::from_str(status).unwrap_or_default();
+    let mut steps = Vec::new();
+    if !uid.is_empty() {
+        steps.push(json!({ "op": "test", "path": "/metadata/uid", "value": uid }));
     }
-    if uid.is_empty() { json!({ "status": status }) } else { json!({ "metadata": { "uid": uid }, "status": status }) }
+    steps.push(json!({ "op": "add", "path": "/status", "value": status }));
+    serde_json::from_value(steps.into()).expect("a patch of two known forms")
 }
 
 fn failure(error: kube::Error) -> Failure {

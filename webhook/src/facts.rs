@@ -27,7 +27,12 @@ pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
 #[must_use]
 pub fn load_balancer(o: &SharedLoadBalancer) -> Arc<LoadBalancerFacts> {
     let status = SharedLoadBalancerStatus::default();
-    Arc::new(LoadBalancerFacts { meta: meta(&o.metadata), spec: o.spec.clone(), status })
+    Arc::new(LoadBalancerFacts {
+        meta: meta(&o.metadata),
+        spec: o.spec.clone(),
+        status,
+        ..LoadBalancerFacts::default()
+    })
 }
 
 /// An ExposurePolicy.

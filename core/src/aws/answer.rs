@@ -99,6 +99,12 @@ pub struct LoadBalancer {
     pub zone_id: String,
     /// State `active`.
     pub active: bool,
+    /// Subnet ids.
+    pub subnets: BTreeSet<String>,
+    /// Security group ids.
+    pub security_groups: BTreeSet<String>,
+    /// `ipv4`, `dualstack` ...
+    pub ip_address_type: String,
     /// Tags; `None` right after creation, until they are read.
     pub tags: Option<BTreeMap<String, String>>,
     /// Attributes; `None` right after creation.
@@ -114,6 +120,8 @@ pub struct Listener {
     pub certificate: Option<String>,
     /// TLS policy.
     pub ssl_policy: Option<String>,
+    /// Whether its default action is the one of [`super::DefaultAction`].
+    pub default_action: bool,
 }
 
 /// A rule as read.
@@ -138,8 +146,29 @@ pub struct TargetGroup {
     pub arn: String,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// How its targets are asked.
+    pub health_check: HealthCheck,
     /// Attributes; `None` when not read.
     pub attributes: Option<BTreeMap<String, String>>,
+}
+
+/// How an ALB asks a target whether it is well, over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// Path.
+    pub path: String,
+    /// Port.
+    pub port: u16,
+    /// Seconds between checks.
+    pub interval: u32,
+    /// Seconds until a check has failed.
+    pub timeout: u32,
+    /// Checks in a row until healthy.
+    pub healthy: u32,
+    /// Checks in a row until unhealthy.
+    pub unhealthy: u32,
+    /// Good status codes.
+    pub codes: String,
 }
 
 /// A hosted zone as read.
@@ -185,6 +214,24 @@ pub struct Limits {
     pub targets: u32,
     /// Certificates per ALB, the default not counted.
     pub certificates: u32,
+    /// ALBs per Region.
+    pub load_balancers: u32,
+    /// Target groups per Region.
+    pub region_target_groups: u32,
+}
+
+impl Default for Limits {
+    /// What AWS gives an account that asked for nothing.
+    fn default() -> Self {
+        Limits {
+            rules: 100,
+            target_groups: 100,
+            targets: 1_000,
+            certificates: 25,
+            load_balancers: 50,
+            region_target_groups: 3_000,
+        }
+    }
 }
 
 /// What a call gave.
@@ -200,6 +247,13 @@ pub enum AwsAnswer {
     Certificates(BTreeMap<String, Certificate>),
     /// To `ReadTargetGroups` and `ReadTargetGroup`, by name.
     TargetGroups(BTreeMap<String, TargetGroup>),
+    /// To `ReadLoadBalancers`: how many the Region has, and the tags of those with our prefix.
+    LoadBalancers {
+        /// All of the account.
+        count: u32,
+        /// Tags by name.
+        tags: BTreeMap<String, BTreeMap<String, String>>,
+    },
     /// To `ReadLoadBalancer` and `CreateLoadBalancer`.
     LoadBalancer(Option<LoadBalancer>),
     /// To `ReadListeners` and `CreateListener` (which gives the one).

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_route::Host;
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeAction, RecordChange, Target};
+use super::{ChangeAction, HealthCheck, RecordChange, Target};
 
 /// Key and value.
 pub type Tags = Vec<(String, String)>;
@@ -17,6 +17,26 @@ pub enum ListenerKind {
     Http,
     /// Port 443: answers 404 unless a rule says otherwise.
     Https,
+}
+
+impl ListenerKind {
+    /// What the listener does with a request that no rule takes.
+    #[must_use]
+    pub fn default_action(self) -> DefaultAction {
+        match self {
+            ListenerKind::Http => DefaultAction::RedirectToHttps,
+            ListenerKind::Https => DefaultAction::NotFound,
+        }
+    }
+}
+
+/// Default actions of our listeners: no app is reached without a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DefaultAction {
+    /// `redirect` to HTTPS on 443 with HTTP_301, host, path and query kept.
+    RedirectToHttps,
+    /// `fixed-response` 404.
+    NotFound,
 }
 
 /// One question or order.
@@ -37,6 +57,11 @@ pub enum AwsCall {
     ReadTargetGroup {
         /// Name.
         name: String,
+    },
+    /// DescribeLoadBalancers, and DescribeTags of names with this prefix.
+    ReadLoadBalancers {
+        /// Name prefix.
+        prefix: String,
     },
     /// DescribeLoadBalancers, DescribeTags and DescribeLoadBalancerAttributes of one name.
     ReadLoadBalancer {
@@ -105,6 +130,34 @@ pub enum AwsCall {
         /// Only what differs.
         attributes: BTreeMap<String, String>,
     },
+    /// SetSubnets.
+    SetSubnets {
+        /// The ALB.
+        load_balancer: String,
+        /// All it should have.
+        subnets: BTreeSet<String>,
+    },
+    /// SetSecurityGroups.
+    SetSecurityGroups {
+        /// The ALB.
+        load_balancer: String,
+        /// All it should have.
+        security_groups: BTreeSet<String>,
+    },
+    /// SetIpAddressType.
+    SetIpAddressType {
+        /// The ALB.
+        load_balancer: String,
+        /// ipv4, dualstack ...
+        ip_address_type: String,
+    },
+    /// AddTags: ours that were changed or taken off, never the one that says whose it is.
+    AddTags {
+        /// ARN of an ALB or a target group of ours.
+        resource: String,
+        /// Tags.
+        tags: Tags,
+    },
     /// DeleteLoadBalancer.
     DeleteLoadBalancer {
         /// The ALB.
@@ -123,14 +176,16 @@ pub enum AwsCall {
         /// Tags.
         tags: Tags,
     },
-    /// ModifyListener: default certificate and TLS policy.
+    /// ModifyListener: default action, default certificate, TLS policy.
     ModifyListener {
         /// The listener.
         listener: String,
-        /// Default certificate.
-        certificate: String,
-        /// TLS policy.
-        ssl_policy: String,
+        /// Which: it decides the default action.
+        kind: ListenerKind,
+        /// Default certificate of an HTTPS listener.
+        certificate: Option<String>,
+        /// TLS policy of an HTTPS listener.
+        ssl_policy: Option<String>,
     },
     /// DeleteListener.
     DeleteListener {
@@ -171,6 +226,11 @@ pub enum AwsCall {
         /// Hosts that stay.
         hosts: BTreeSet<Host>,
     },
+    /// SetRulePriorities: one atomic permutation.
+    SetRulePriorities {
+        /// New priorities by rule.
+        priorities: BTreeMap<String, u32>,
+    },
     /// DeleteRule.
     DeleteRule {
         /// The rule.
@@ -184,10 +244,19 @@ pub enum AwsCall {
         vpc: String,
         /// Port of the edge.
         port: u16,
-        /// Port of the health check; its path is `/healthz`.
-        health_port: u16,
+        /// Address family of the targets.
+        ipv6: bool,
+        /// How targets are asked.
+        health_check: HealthCheck,
         /// Tags.
         tags: Tags,
+    },
+    /// ModifyTargetGroup: the health check.
+    ModifyTargetGroup {
+        /// The target group.
+        target_group: String,
+        /// How targets are asked.
+        health_check: HealthCheck,
     },
     /// ModifyTargetGroupAttributes.
     ModifyTargetGroupAttributes {
@@ -235,6 +304,7 @@ impl AwsCall {
                 | AwsCall::ReadCertificates
                 | AwsCall::ReadTargetGroups { .. }
                 | AwsCall::ReadTargetGroup { .. }
+                | AwsCall::ReadLoadBalancers { .. }
                 | AwsCall::ReadLoadBalancer { .. }
                 | AwsCall::ReadListeners { .. }
                 | AwsCall::ReadRules { .. }
@@ -269,6 +339,7 @@ impl AwsCall {
             AwsCall::ReadLimits
             | AwsCall::ReadTargetGroups { .. }
             | AwsCall::ReadTargetGroup { .. }
+            | AwsCall::ReadLoadBalancers { .. }
             | AwsCall::ReadLoadBalancer { .. }
             | AwsCall::ReadListeners { .. }
             | AwsCall::ReadRules { .. }
@@ -283,6 +354,10 @@ impl AwsCall {
             AwsCall::ReadCertificates => Family::Acm,
             AwsCall::ModifyLoadBalancerAttributes { .. }
             | AwsCall::ModifyListener { .. }
+            | AwsCall::ModifyTargetGroup { .. }
+            | AwsCall::SetSubnets { .. }
+            | AwsCall::SetSecurityGroups { .. }
+            | AwsCall::SetIpAddressType { .. }
             | AwsCall::ModifyRule { .. }
             | AwsCall::ModifyTargetGroupAttributes { .. } => Family::ElbModify,
             _ => Family::ElbWrite,

@@ -8,8 +8,8 @@ mod call;
 mod condition;
 
 pub use answer::{
-    Alias, AwsAnswer, Certificate, ChangeAction, HostedZone, Limits, Listener, ListenerRule, LoadBalancer, Record,
-    RecordChange, RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState,
+    Alias, AwsAnswer, Certificate, ChangeAction, HealthCheck, HostedZone, Limits, Listener, ListenerRule, LoadBalancer,
+    Record, RecordChange, RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState,
 };
-pub use call::{AwsCall, Family, ListenerKind, Tags};
+pub use call::{AwsCall, DefaultAction, Family, ListenerKind, Tags};
 pub use condition::{HOSTS_PER_RULE, host_condition, hosts_of_condition};

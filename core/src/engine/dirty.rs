@@ -20,6 +20,10 @@ impl Engine {
                 self.dirty.insert(PartKey::Zones);
                 self.mark_everything();
             }
+            Scope::LoadBalancers(region) => {
+                self.dirty.insert(PartKey::Region(region.clone()));
+                self.mark_everything();
+            }
             Scope::LoadBalancer(shard)
             | Scope::Listeners(shard)
             | Scope::Rules(shard)
@@ -74,6 +78,18 @@ impl Engine {
         namespaces.extend(groups.filter_map(|g| g.tags.get(gatehouse_crds::keys::TAG_NAMESPACE).cloned()));
         for namespace in namespaces {
             self.mark_namespace(&namespace);
+        }
+    }
+
+    /// Near the quota every namespace on the shard may have something to do: to merge its rules, or to use the room.
+    pub(super) fn mark_pressure(&mut self, shard: &ShardKey) {
+        let region = self.world.load_balancers.get(&shard.load_balancer).map(|lb| &lb.spec.region);
+        let limits = region.and_then(|r| self.observed.limits.get(r)).and_then(|c| c.last());
+        let limit = usize::try_from(limits.cloned().unwrap_or_default().rules).unwrap_or(usize::MAX);
+        let used =
+            self.observed.shards.get(shard).and_then(|s| s.rules.last()).map_or(0, std::collections::BTreeMap::len);
+        if used + 3 >= limit {
+            self.mark_shard(shard);
         }
     }
 

@@ -8,12 +8,12 @@ use gatehouse_route::Host;
 
 use crate::claims::blocked_by;
 use crate::desired::{NamespaceDesired, desired};
-use crate::identity::{ShardKey, claim_name};
-use crate::plan::{Memory, NamespaceReview, ShardLoad};
+use crate::identity::{AppKey, ShardKey, claim_name};
+use crate::plan::{self, Memory, NamespaceLoad, NamespaceReview, ShardLoad};
 use crate::review::{Facts, Rulebook, Sibling, review};
 use crate::settings::Settings;
 use crate::time::{Mono, Wall};
-use crate::world::{ClaimFacts, Delta, ServiceFacts, World};
+use crate::world::{ClaimFacts, Delta, LoadBalancerFacts, ServiceFacts, World};
 
 /// What a change touches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,11 +44,13 @@ pub(super) struct Index {
     pub(super) desired: BTreeMap<String, NamespaceDesired>,
     /// Claims by namespace: object names.
     pub(super) claims: BTreeMap<String, BTreeSet<String>>,
+    /// Namespace by claim.
+    holder: BTreeMap<String, String>,
     /// Namespaces whose apps name a host.
     wanting: BTreeMap<Host, BTreeSet<String>>,
     wanted_by: BTreeMap<String, BTreeSet<Host>>,
     pub(super) load: BTreeMap<ShardKey, ShardLoad>,
-    load_by: BTreeMap<String, BTreeMap<ShardKey, u32>>,
+    load_by: BTreeMap<String, BTreeSet<ShardKey>>,
     stale: BTreeSet<String>,
     pub(super) day: String,
     pub(super) now: Wall,
@@ -77,6 +79,9 @@ impl Index {
                 let old = world.load_balancers.get(name);
                 let status_only = matches!((old, new), (Some(old), Some(new)) if old.spec == new.spec && old.meta.deleting == new.meta.deleting);
                 out.everything = !status_only;
+                for lb in old.into_iter().chain(new) {
+                    out.namespaces.extend(self.commanded(world, lb));
+                }
             }
             Delta::Policy(name, new) => {
                 let status_only = matches!((world.policies.get(name), new), (Some(old), Some(new)) if old.spec == new.spec && old.meta.deleting == new.meta.deleting);
@@ -91,10 +96,7 @@ impl Index {
                     }
                     for (lb, placement) in &claim.status.placement {
                         out.load_balancers.insert(lb.clone());
-                        out.shards.insert(ShardKey {
-                            load_balancer: lb.clone(),
-                            index: u32::try_from(placement.shard).unwrap_or(0),
-                        });
+                        out.shards.extend(plan::shards(lb, placement));
                     }
                 }
             }
@@ -114,6 +116,15 @@ impl Index {
             }
             Delta::Synced(_) => {}
         }
+        out
+    }
+
+    /// Namespaces that a load balancer's status tells what to do: to move, or to let hosts go.
+    fn commanded(&self, world: &World, lb: &LoadBalancerFacts) -> BTreeSet<String> {
+        let mut out: BTreeSet<String> = lb.status.moves.iter().map(|m| m.namespace.clone()).collect();
+        let releasing = lb.status.inferred_deletions.iter().flat_map(|d| &d.releasing);
+        let claims = releasing.filter_map(|h| Host::parse(h).ok()).filter_map(|h| world.claims.get(&claim_name(&h)));
+        out.extend(claims.map(|c| c.spec.namespace.clone()));
         out
     }
 
@@ -143,35 +154,17 @@ impl Index {
     pub(super) fn note(&mut self, world: &World, memory: &mut Memory, now: Mono, delta: &Delta) {
         match delta {
             Delta::Claim(name, Some(claim)) => {
-                self.claims.entry(claim.spec.namespace.clone()).or_default().insert(name.clone());
-                for app in claim.status.admitted.keys() {
-                    let key = crate::identity::AppKey::new(&claim.spec.namespace, app);
-                    let id = (name.clone(), app.clone());
-                    if world.apps.contains_key(&key) {
-                        memory.missing_since.remove(&id);
-                    } else {
-                        memory.missing_since.entry(id).or_insert(now);
-                    }
-                }
+                self.held_by(name, Some(&claim.spec.namespace));
+                missing(world, memory, now, name);
             }
             Delta::Claim(name, None) => {
-                self.claims.values_mut().for_each(|names| {
-                    names.remove(name);
-                });
-                self.claims.retain(|_, names| !names.is_empty());
+                self.held_by(name, None);
                 memory.missing_since.retain(|(claim, _), _| claim != name);
             }
-            Delta::App(key, None) => {
-                for name in self.claims.get(&key.namespace).into_iter().flatten() {
-                    if world.claims.get(name).is_some_and(|c| c.status.admitted.contains_key(&key.name)) {
-                        memory.missing_since.entry((name.clone(), key.name.clone())).or_insert(now);
-                    }
+            Delta::App(AppKey { namespace, .. }, _) | Delta::Namespace(namespace, _) => {
+                for name in self.claims.get(namespace).into_iter().flatten() {
+                    missing(world, memory, now, name);
                 }
-            }
-            Delta::App(key, Some(_)) => {
-                memory.missing_since.retain(|(claim, app), _| {
-                    *app != key.name || world.claims.get(claim).is_none_or(|c| c.spec.namespace != key.namespace)
-                });
             }
             Delta::Pod(_, None) => {
                 let alive: BTreeSet<&String> = world.pods.values().map(|p| &p.meta.uid).collect();
@@ -181,11 +174,38 @@ impl Index {
         }
     }
 
+    /// Files a claim under its namespace; one that changed hands is no longer its former holder's.
+    fn held_by(&mut self, claim: &str, namespace: Option<&str>) {
+        let before = match namespace {
+            Some(namespace) => self.holder.insert(claim.to_owned(), namespace.to_owned()),
+            None => self.holder.remove(claim),
+        };
+        if let Some(before) = before.filter(|b| Some(b.as_str()) != namespace)
+            && let Some(names) = self.claims.get_mut(&before)
+        {
+            names.remove(claim);
+            if names.is_empty() {
+                self.claims.remove(&before);
+            }
+        }
+        if let Some(namespace) = namespace {
+            self.claims.entry(namespace.to_owned()).or_default().insert(claim.to_owned());
+        }
+    }
+
+    /// Notes which admitted apps are missing from a world that has just become complete.
+    pub(super) fn note_all(world: &World, memory: &mut Memory, now: Mono) {
+        for name in world.claims.keys() {
+            missing(world, memory, now, name);
+        }
+    }
+
     /// Indexes the whole world anew.
     pub(super) fn rebuild(&mut self, world: &World) {
         self.claims.clear();
+        self.holder.clear();
         for (name, claim) in &world.claims {
-            self.claims.entry(claim.spec.namespace.clone()).or_default().insert(name.clone());
+            self.held_by(name, Some(&claim.spec.namespace));
         }
         self.stale_all(world);
     }
@@ -298,22 +318,45 @@ impl Index {
     }
 
     fn count(&mut self, namespace: &str, wanted: &NamespaceDesired) {
-        for shard in self.load_by.remove(namespace).unwrap_or_default().into_keys() {
+        for shard in self.load_by.remove(namespace).unwrap_or_default() {
             if let Some(load) = self.load.get_mut(&shard) {
-                load.hosts.remove(namespace);
-                if load.hosts.is_empty() {
+                load.namespaces.remove(namespace);
+                if load.namespaces.is_empty() {
                     self.load.remove(&shard);
                 }
             }
         }
-        let mut mine = BTreeMap::new();
+        let mut mine = BTreeSet::new();
         for (shard, hosts) in &wanted.shards {
-            let count = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
-            self.load.entry(shard.clone()).or_default().hosts.insert(namespace.to_owned(), count);
-            mine.insert(shard.clone(), count);
+            let load = hosts.iter().fold(NamespaceLoad::default(), NamespaceLoad::with);
+            self.load.entry(shard.clone()).or_default().namespaces.insert(namespace.to_owned(), load);
+            mine.insert(shard.clone());
         }
         if !mine.is_empty() {
             self.load_by.insert(namespace.to_owned(), mine);
+        }
+    }
+}
+
+/// Keeps since when the admitted apps of a claim have been missing: absent, or of a namespace made anew.
+fn missing(world: &World, memory: &mut Memory, now: Mono, name: &str) {
+    let Some(claim) = world.claims.get(name) else { return };
+    let namespace = &claim.spec.namespace;
+    let same = world.namespaces.get(namespace).is_some_and(|n| n.meta.uid == claim.spec.namespace_uid);
+    let first = (name.to_owned(), String::new());
+    let known: Vec<String> = memory
+        .missing_since
+        .range(first..)
+        .take_while(|((claim, _), _)| claim == name)
+        .map(|((_, app), _)| app.clone())
+        .collect();
+    for app in known.iter().chain(claim.status.admitted.keys()) {
+        let id = (name.to_owned(), app.clone());
+        let there = same && world.apps.contains_key(&AppKey::new(namespace, app));
+        if there || !claim.status.admitted.contains_key(app) {
+            memory.missing_since.remove(&id);
+        } else {
+            memory.missing_since.entry(id).or_insert(now);
         }
     }
 }

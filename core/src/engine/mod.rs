@@ -14,10 +14,13 @@ mod bucket;
 mod dirty;
 mod dispatch;
 mod index;
+mod orphans;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use gatehouse_route::Host;
 
 use crate::aws::{AwsAnswer, Family, Refusal, RefusalClass};
 use crate::desired::NamespaceDesired;
@@ -199,10 +202,19 @@ impl Engine {
         }
         if self.world.complete() && !before {
             self.index.rebuild(&self.world);
+            Index::note_all(&self.world, &mut self.memory, now.mono);
             self.refresh_all();
         } else if self.world.complete() {
             let touched = touched.merge(self.index.touch(&self.world, &delta));
+            let missing = self.memory.missing_since.len();
             self.index.note(&self.world, &mut self.memory, now.mono, &delta);
+            if let Delta::Claim(name, claim) = &delta {
+                let host = claim.as_ref().and_then(|c| Host::parse(&c.spec.host).ok());
+                self.note_claim(now.mono, name, host.as_ref());
+            }
+            if self.memory.missing_since.len() != missing {
+                self.world.load_balancers.keys().cloned().collect::<Vec<_>>().iter().for_each(|lb| self.tell_soon(lb));
+            }
             if matches!(delta, Delta::Namespace(..)) {
                 for name in self.world.policies.keys().cloned().collect::<Vec<_>>() {
                     self.soon(PartKey::Policy(name));

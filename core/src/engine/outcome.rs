@@ -1,6 +1,6 @@
 //! What an outcome changes. Outcomes are believed at once; reads only when no write overlapped them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_route::Host;
 
@@ -9,8 +9,9 @@ use crate::aws::{
     AwsAnswer, AwsCall, ChangeAction, ListenerRule, Record, RecordChange, RecordData, Refusal, RefusalClass,
     TargetGroup, TargetState,
 };
-use crate::observed::{HostRecords, Scope};
-use crate::plan::{KubeWrite, Order, Probe, Step};
+use crate::identity::ShardKey;
+use crate::observed::{HostRecords, RegionBalancers, Scope};
+use crate::plan::{KubeWrite, Order, PartKey, Probe, Step};
 use crate::time::{Mono, Now};
 use crate::world::Delta;
 
@@ -112,6 +113,15 @@ impl Engine {
                 let found = groups.remove(name);
                 o.groups.entry(name.clone()).or_default().set(now, found);
             }
+            (Scope::LoadBalancers(region), AwsAnswer::LoadBalancers { count, tags }) => {
+                let ours: BTreeSet<ShardKey> =
+                    tags.values().filter_map(|t| self.settings.cluster_id.shard_of(t)).collect();
+                for shard in &ours {
+                    o.shard_mut(shard);
+                    self.dirty.insert(PartKey::Shard(shard.clone()));
+                }
+                o.load_balancers.entry(region.clone()).or_default().set(now, RegionBalancers { count, ours });
+            }
             (Scope::LoadBalancer(shard), AwsAnswer::LoadBalancer(found)) => {
                 let gone = found.is_none();
                 let observed = o.shard_mut(shard);
@@ -140,6 +150,8 @@ impl Engine {
                 let merged: BTreeMap<_, _> = merged.collect();
                 observed.rule_changed.retain(|arn, _| merged.contains_key(arn));
                 observed.rules.set(now, merged);
+                observed.count_rules(now);
+                self.note_orphans(now, &shard.load_balancer);
             }
             (Scope::ListenerCertificates(shard), AwsAnswer::ListenerCertificates(found)) => {
                 o.shard_mut(shard).certificates.set(now, found)
@@ -181,6 +193,9 @@ impl Engine {
         for (host, records) in found {
             self.observed.records.entry((zone.to_owned(), host)).or_default().set(now, records);
         }
+        for load_balancer in self.world.load_balancers.keys().cloned().collect::<Vec<_>>() {
+            self.note_orphans(now, &load_balancer);
+        }
     }
 
     fn written(&mut self, now: Mono, flight: &InFlight, call: &AwsCall, answer: AwsAnswer) {
@@ -194,9 +209,30 @@ impl Engine {
                 observed.listeners = crate::observed::Cell::default();
             }
             (AwsCall::ModifyLoadBalancerAttributes { attributes, .. }, Scope::LoadBalancer(shard), _) => {
-                o.shard_mut(shard).load_balancer.update(now, |alb| {
-                    if let Some(have) = alb.as_mut().and_then(|a| a.attributes.as_mut()) {
+                o.alb(shard, now, |alb| {
+                    if let Some(have) = &mut alb.attributes {
                         have.extend(attributes.clone());
+                    }
+                });
+            }
+            (AwsCall::SetSubnets { subnets, .. }, Scope::LoadBalancer(shard), _) => {
+                o.alb(shard, now, |alb| alb.subnets = subnets.clone());
+            }
+            (AwsCall::SetSecurityGroups { security_groups, .. }, Scope::LoadBalancer(shard), _) => {
+                o.alb(shard, now, |alb| alb.security_groups = security_groups.clone());
+            }
+            (AwsCall::SetIpAddressType { ip_address_type, .. }, Scope::LoadBalancer(shard), _) => {
+                o.alb(shard, now, |alb| alb.ip_address_type = ip_address_type.clone());
+                // Addresses of the other family may be published, or must not be any more.
+                self.mark_shard(shard);
+            }
+            (AwsCall::AddTags { tags, .. }, Scope::LoadBalancer(shard), _) => {
+                o.alb(shard, now, |alb| alb.tags.get_or_insert_default().extend(tags.iter().cloned()));
+            }
+            (AwsCall::AddTags { tags, .. }, Scope::Group(name), _) => {
+                o.groups.entry(name.clone()).or_default().update(now, |group| {
+                    if let Some(group) = group {
+                        group.tags.extend(tags.iter().cloned());
                     }
                 });
             }
@@ -207,16 +243,17 @@ impl Engine {
                 let observed = o.shard_mut(shard);
                 if made.contains_key(&crate::aws::ListenerKind::Https) {
                     observed.rules.set(now, BTreeMap::new());
-                    observed.certificates.set(now, std::collections::BTreeSet::new());
+                    observed.certificates.set(now, BTreeSet::new());
                 }
                 observed.listeners.update(now, |have| have.extend(made));
                 self.mark_shard(shard);
             }
-            (AwsCall::ModifyListener { certificate, ssl_policy, .. }, Scope::Listeners(shard), _) => {
+            (AwsCall::ModifyListener { kind, certificate, ssl_policy, .. }, Scope::Listeners(shard), _) => {
                 o.shard_mut(shard).listeners.update(now, |have| {
-                    if let Some(https) = have.get_mut(&crate::aws::ListenerKind::Https) {
-                        https.certificate = Some(certificate.clone());
-                        https.ssl_policy = Some(ssl_policy.clone());
+                    if let Some(listener) = have.get_mut(kind) {
+                        listener.certificate.clone_from(certificate);
+                        listener.ssl_policy.clone_from(ssl_policy);
+                        listener.default_action = true;
                     }
                 });
                 self.mark_shard(shard);
@@ -259,6 +296,17 @@ impl Engine {
                 observed.rules.update(now, |rules| {
                     rules.insert(arn, rule);
                 });
+                observed.count_rules(now);
+                self.mark_pressure(shard);
+            }
+            (AwsCall::SetRulePriorities { priorities }, Scope::Rules(shard), _) => {
+                o.shard_mut(shard).rules.update(now, |rules| {
+                    for (arn, priority) in priorities {
+                        if let Some(rule) = rules.get_mut(arn) {
+                            rule.priority = *priority;
+                        }
+                    }
+                });
             }
             (AwsCall::ModifyRule { rule, hosts }, Scope::Rules(shard), _) => {
                 let observed = o.shard_mut(shard);
@@ -274,20 +322,34 @@ impl Engine {
                 observed.rules.update(now, |rules| {
                     rules.remove(rule);
                 });
+                observed.count_rules(now);
+                self.mark_pressure(shard);
             }
-            (AwsCall::CreateTargetGroup { tags, .. }, Scope::Group(name), AwsAnswer::Arn(arn)) => {
+            (AwsCall::CreateTargetGroup { tags, health_check, .. }, Scope::Group(name), AwsAnswer::Arn(arn)) => {
                 // The name holds a hash of our cluster id, so an equal one is our own; its attributes are AWS's defaults.
                 let tags = tags.iter().cloned().collect();
-                o.groups
-                    .entry(name.clone())
-                    .or_default()
-                    .set(now, Some(TargetGroup { arn, tags, attributes: Some(BTreeMap::new()) }));
+                o.groups.entry(name.clone()).or_default().set(
+                    now,
+                    Some(TargetGroup {
+                        arn,
+                        tags,
+                        health_check: health_check.clone(),
+                        attributes: Some(BTreeMap::new()),
+                    }),
+                );
                 o.targets.entry(name.clone()).or_default().set(now, BTreeMap::new());
             }
             (AwsCall::ModifyTargetGroupAttributes { attributes, .. }, Scope::Group(name), _) => {
                 o.groups.entry(name.clone()).or_default().update(now, |group| {
                     if let Some(group) = group {
                         group.attributes.get_or_insert_with(BTreeMap::new).extend(attributes.clone());
+                    }
+                });
+            }
+            (AwsCall::ModifyTargetGroup { health_check, .. }, Scope::Group(name), _) => {
+                o.groups.entry(name.clone()).or_default().update(now, |group| {
+                    if let Some(group) = group {
+                        group.health_check = health_check.clone();
                     }
                 });
             }
@@ -333,7 +395,20 @@ impl Engine {
                     (ChangeAction::Delete, false) => records.at_host.retain(|r| r != record),
                 }
             }
+            let gone =
+                |c: &RecordChange| c.action == ChangeAction::Delete && matches!(c.record.data, RecordData::Aaaa(_));
+            if changes.iter().any(gone) {
+                // An ALB may wait for its last AAAA to go.
+                let shards = self.observed.shards.keys().cloned().map(PartKey::Shard);
+                self.dirty.extend(shards);
+            }
             records.at_host.sort();
+            let flip = (zone.to_owned(), host.clone());
+            if records.at_host.is_empty() {
+                self.memory.flipped.remove(&flip);
+            } else {
+                self.memory.flipped.insert(flip, now);
+            }
             records.pending = Some(change.to_owned());
             records.deleted_at = records.at_host.is_empty().then_some(now);
             cell.set(now, records);
@@ -353,9 +428,12 @@ impl Engine {
                 Answer::LoadBalancer(facts),
             ) => Delta::LoadBalancer(name.clone(), Some(facts)),
             (KubeWrite::PolicyStatus { name, .. }, Answer::Policy(facts)) => Delta::Policy(name.clone(), Some(facts)),
-            (KubeWrite::CreateClaim { name, .. } | KubeWrite::ClaimStatus { name, .. }, Answer::Claim(facts)) => {
-                Delta::Claim(name.clone(), Some(facts))
-            }
+            (
+                KubeWrite::CreateClaim { name, .. }
+                | KubeWrite::ClaimStatus { name, .. }
+                | KubeWrite::ClaimSpec { name, .. },
+                Answer::Claim(facts),
+            ) => Delta::Claim(name.clone(), Some(facts)),
             (KubeWrite::ApplyChild { key, .. }, Answer::Child(facts)) => Delta::Child(key.clone(), Some(facts)),
             (KubeWrite::DeleteClaim { name, .. }, _) => Delta::Claim(name.clone(), None),
             // The last finalizer of a deleted object was also its end.
@@ -414,7 +492,7 @@ impl Engine {
             self.delay(now, step, refusal.class);
         }
         // A status may name the refusal.
-        if let Some(crate::plan::PartKey::Shard(shard)) = flight.steps.first().map(|s| s.key.part.clone()) {
+        if let Some(PartKey::Shard(shard)) = flight.steps.first().map(|s| s.key.part.clone()) {
             self.mark_shard(&shard);
             self.tell_soon(&shard.load_balancer);
         }
@@ -434,6 +512,7 @@ impl Engine {
         if let AwsCall::CreateRule { target_group, .. }
         | AwsCall::RegisterTargets { target_group, .. }
         | AwsCall::DeregisterTargets { target_group, .. }
+        | AwsCall::ModifyTargetGroup { target_group, .. }
         | AwsCall::ModifyTargetGroupAttributes { target_group, .. } = call
         {
             let named = self
@@ -443,7 +522,7 @@ impl Engine {
                 .filter(|(_, c)| c.last().and_then(Option::as_ref).is_some_and(|g| g.arn == *target_group));
             doubted.extend(named.map(|(name, _)| Scope::Group(name.clone())));
         }
-        if let (AwsCall::CreateListener { .. }, Some(crate::plan::PartKey::Shard(shard))) =
+        if let (AwsCall::CreateListener { .. }, Some(PartKey::Shard(shard))) =
             (call, flight.steps.first().map(|s| &s.key.part))
         {
             doubted.push(Scope::LoadBalancer(shard.clone()));

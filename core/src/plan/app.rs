@@ -1,11 +1,13 @@
 //! What an app is told: conditions, hosts, and its finalizer. Written only on change.
 
+use std::sync::Arc;
+
 use gatehouse_crds::{Condition, ConditionStatus, ExposedAppStatus, HostStatus, NetworkPolicyMode, keys};
 use gatehouse_route::Host;
 
 use crate::identity::{AppKey, ShardKey, claim_name};
 use crate::review::{AppReview, Class, Finding, Rule};
-use crate::world::{AppFacts, ChildKind, World};
+use crate::world::{AppFacts, ChildKind, ClaimFacts, World};
 
 use super::condition::{Judged, condition, no, summary, yes};
 use super::{Draft, KubeWrite, PartKey, View, to_json};
@@ -54,7 +56,9 @@ fn hosts_of(app: &AppFacts) -> impl Iterator<Item = Host> {
 /// The finalizer is put on before anything is made for the app, and taken off when its part of AWS is gone.
 fn finalizer(draft: &mut Draft<'_>, key: &AppKey, app: &AppFacts) {
     let view = draft.view;
-    let claims = |host: &Host| view.world.claims.get(&claim_name(host)).filter(|c| c.spec.namespace == key.namespace);
+    let uid = view.world.namespaces.get(&key.namespace).map(|n| &n.meta.uid);
+    let ours = |c: &&Arc<ClaimFacts>| c.spec.namespace == key.namespace && Some(&c.spec.namespace_uid) == uid;
+    let claims = |host: &Host| view.world.claims.get(&claim_name(host)).filter(ours);
     let write = |finalizers: Vec<String>| KubeWrite::AppFinalizers {
         app: key.clone(),
         resource_version: app.meta.resource_version,
@@ -82,14 +86,16 @@ fn finalizer(draft: &mut Draft<'_>, key: &AppKey, app: &AppFacts) {
             continue;
         }
         for (lb, placement) in &claim.status.placement {
-            let shard = ShardKey { load_balancer: lb.clone(), index: u32::try_from(placement.shard).unwrap_or(0) };
-            let known_lb = view.world.load_balancers.contains_key(lb);
-            if known_lb
-                && (!super::claims::off_shard(&view, &key.namespace, &host, &shard)
-                    || !super::record::gone(&view, &host, lb))
-            {
-                draft.wait(format!("{host} to leave {shard}"));
-                return;
+            if !view.world.load_balancers.contains_key(lb) {
+                continue;
+            }
+            for shard in super::shards(lb, placement) {
+                if !super::claims::off_shard(&view, &key.namespace, &host, &shard)
+                    || !super::record::gone(&view, &host, lb)
+                {
+                    draft.wait(format!("{host} to leave {shard}"));
+                    return;
+                }
             }
         }
     }

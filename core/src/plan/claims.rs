@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatehouse_crds::{AdmittedApp, ClaimState, HostClaimStatus, Placement};
-use gatehouse_route::{Host, Seconds};
+use gatehouse_crds::{AdmittedApp, ClaimState, HostClaimStatus};
+use gatehouse_route::Host;
 
 use crate::claims::blocked_by;
 use crate::identity::{AppKey, ShardKey, claim_name};
@@ -18,7 +18,7 @@ use super::{ClaimSpec, Draft, KubeWrite, View, to_json};
 
 pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     let view = draft.view;
-    let Some(facts) = view.world.namespaces.get(namespace) else { return };
+    let facts = view.world.namespaces.get(namespace);
     let mut hosts: BTreeSet<Host> = BTreeSet::new();
     for (_, app) in World::within(&view.world.apps, namespace) {
         if !app.meta.deleting {
@@ -33,10 +33,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
         match view.world.claims.get(&name) {
             None => {
                 // A claim is worth having only for an app that would be served.
-                if !facts.meta.deleting
-                    && servable(&view, namespace, &host).next().is_some()
-                    && free(&view, &host, namespace)
-                {
+                let Some(facts) = facts.filter(|f| !f.meta.deleting) else { continue };
+                if servable(&view, namespace, &host).next().is_some() && free(&view, &host, namespace) {
                     let spec = ClaimSpec {
                         host: host.as_text(),
                         namespace: namespace.into(),
@@ -47,7 +45,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
             }
             Some(claim) if claim.spec.namespace != namespace => {}
             Some(claim) if claim.meta.deleting => {}
-            Some(claim) => life(draft, namespace, &facts.meta.uid, &host, &name, claim),
+            // Claims outlive their namespace: what they name in AWS is taken down in its absence too.
+            Some(claim) => life(draft, namespace, facts.map(|f| f.meta.uid.as_str()), &host, &name, claim),
         }
     }
 }
@@ -73,20 +72,31 @@ fn servable<'a>(
     })
 }
 
-fn life(draft: &mut Draft<'_>, namespace: &str, uid: &str, host: &Host, name: &str, claim: &ClaimFacts) {
+fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, name: &str, claim: &ClaimFacts) {
     let view = draft.view;
-    let stranger = claim.spec.namespace_uid != uid;
+    let stranger = Some(claim.spec.namespace_uid.as_str()) != uid;
+    let leaving = match claim.status.transfer_to.as_deref() {
+        Some(to) if to == namespace && !stranger => false,
+        Some(to) => {
+            if hand_over(draft, name, claim, to) {
+                return;
+            }
+            true
+        }
+        None => false,
+    };
     let (admitted, revoked) =
-        if stranger { (BTreeMap::new(), None) } else { admitted(draft, namespace, host, name, claim) };
+        if leaving { (BTreeMap::new(), None) } else { admitted(draft, namespace, host, name, claim, stranger) };
     let state = claim.status.state;
-    if admitted.is_empty() && state == ClaimState::Pending {
+    if admitted.is_empty() && !leaving && state == ClaimState::Pending {
         draft.kube(format!("claim {name}"), delete(name, claim));
         return;
     }
-    if admitted.is_empty() && state == ClaimState::Released {
+    if admitted.is_empty() && !leaving && state == ClaimState::Released {
         let released = claim.status.released_at.as_deref().and_then(Wall::parse).unwrap_or_default();
         let age = view.now.wall.since(released);
-        if age >= view.settings.release_grace {
+        // A moment in the future is a clock that jumped: it would keep the host for as long as the jump was wide.
+        if age >= view.settings.release_grace || released > view.now.wall.plus(view.settings.release_grace) {
             draft.kube(format!("claim {name}"), delete(name, claim));
         } else {
             draft.wake(view.now.mono.plus((view.settings.release_grace - age) * 1000 + 500));
@@ -94,6 +104,9 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: &str, host: &Host, name: &s
         return;
     }
     let mut status = HostClaimStatus { state, ..claim.status.clone() };
+    if !leaving {
+        status.transfer_to = None;
+    }
     if admitted.is_empty() {
         status.admitted = BTreeMap::new();
         status.apps = Vec::new();
@@ -103,6 +116,9 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: &str, host: &Host, name: &s
             status.released_at = Some(view.now.wall.rfc3339());
             status.placement = BTreeMap::new();
         }
+    } else if stranger {
+        // Nothing is served for a namespace that is gone; names and rules wait for the platform or for their time.
+        status.admitted = admitted;
     } else {
         if state != ClaimState::Held && !free(&view, host, namespace) {
             draft.wait(format!("{host} to be free of another namespace's claim"));
@@ -112,7 +128,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: &str, host: &Host, name: &s
         status.released_at = None;
         status.revoked_at = revoked;
         status.apps = admitted.keys().cloned().collect();
-        status.placement = place(draft, namespace, &admitted, &claim.status.placement);
+        status.placement = super::placement::place(draft, namespace, host, &admitted, &claim.status.placement);
         status.admitted = admitted;
     }
     if status != claim.status {
@@ -123,6 +139,31 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: &str, host: &Host, name: &s
         };
         draft.kube(format!("claim {name}"), write);
     }
+}
+
+/// The last step of a transfer. To the namespace of the same name, made anew, the claim goes as it stands; to any
+/// other only when nothing of the host is left, so that no rule ever leads to a namespace that does not hold it.
+fn hand_over(draft: &mut Draft<'_>, name: &str, claim: &ClaimFacts, to: &str) -> bool {
+    let view = draft.view;
+    if claim.spec.namespace != to && claim.status.state == ClaimState::Held {
+        return false;
+    }
+    let Some(facts) = view.world.namespaces.get(to).filter(|n| !n.meta.deleting) else {
+        draft.hold(format!("{}: namespace {to}, to which it is transferred, does not exist", claim.spec.host));
+        return claim.status.state != ClaimState::Held;
+    };
+    let spec =
+        ClaimSpec { host: claim.spec.host.clone(), namespace: to.to_owned(), namespace_uid: facts.meta.uid.clone() };
+    let write = KubeWrite::ClaimSpec { name: name.to_owned(), resource_version: claim.meta.resource_version, spec };
+    draft.kube(format!("claim {name}"), write);
+    true
+}
+
+/// Whether the claim's host is kept as it stands although nothing is desired for it: its namespace is gone or was
+/// made anew, and nobody asked for the host to go.
+pub(super) fn keeps(view: &View<'_>, claim: &ClaimFacts) -> bool {
+    let uid = view.world.namespaces.get(&claim.spec.namespace).map(|n| &n.meta.uid);
+    uid != Some(&claim.spec.namespace_uid) && !claim.status.admitted.is_empty()
 }
 
 fn delete(name: &str, claim: &ClaimFacts) -> KubeWrite {
@@ -140,10 +181,14 @@ fn admitted(
     host: &Host,
     name: &str,
     claim: &ClaimFacts,
+    stranger: bool,
 ) -> (BTreeMap<String, AdmittedApp>, Option<String>) {
     let view = draft.view;
-    let mut out: BTreeMap<String, AdmittedApp> =
-        servable(&view, namespace, host).map(|(key, app, review)| (key.name.clone(), snapshot(app, review))).collect();
+    let mut out: BTreeMap<String, AdmittedApp> = BTreeMap::new();
+    if !stranger {
+        let served = servable(&view, namespace, host);
+        out.extend(served.map(|(key, app, review)| (key.name.clone(), snapshot(app, review))));
+    }
     let mut revoked_since: Option<Wall> = None;
     for (app_name, before) in &claim.status.admitted {
         if out.contains_key(app_name) {
@@ -151,7 +196,8 @@ fn admitted(
         }
         let key = AppKey::new(namespace, app_name);
         let review = view.reviews.get(namespace).and_then(|r| r.apps.get(app_name));
-        match (view.world.apps.get(&key), review) {
+        // An app of the same name in a namespace made anew is another app.
+        match (view.world.apps.get(&key).filter(|_| !stranger), review) {
             // Asked: the app is going, or names the host no more.
             (Some(app), _) if app.meta.deleting || !app.spec.hosts.contains(&claim.spec.host) => {}
             (Some(_), Some(review)) if review.withdrawn() || review.host_refused(host) => {
@@ -169,20 +215,7 @@ fn admitted(
             }
             // Inferred: nobody asked, the object is just not there.
             (None, _) => {
-                let after = inferred_after(&view, claim);
-                let since = view
-                    .memory
-                    .missing_since
-                    .get(&(name.to_owned(), app_name.clone()))
-                    .copied()
-                    .unwrap_or(view.now.mono);
-                let until = since.plus(after);
-                if view.now.mono < until {
-                    draft.wake(until);
-                    draft.hold(format!(
-                        "{host}: app {key} vanished without a deletion; its host is kept {} h, then taken down",
-                        after / 3_600_000
-                    ));
+                if !super::inferred::may_go(draft, claim, name, &key) {
                     out.insert(app_name.clone(), before.clone());
                 }
             }
@@ -202,73 +235,25 @@ fn snapshot(app: &AppFacts, review: &AppReview) -> AdmittedApp {
     }
 }
 
-/// Milliseconds an inferred deletion waits: the longest of the claim's load balancers.
-fn inferred_after(view: &View<'_>, claim: &ClaimFacts) -> u64 {
-    let longest = claim
-        .status
-        .placement
-        .keys()
-        .filter_map(|lb| view.world.load_balancers.get(lb))
-        .filter_map(|lb| Seconds::parse(&lb.spec.limits.inferred_deletions.after).ok())
-        .map(Seconds::get)
-        .max();
-    u64::from(longest.unwrap_or(86_400)) * 1000
-}
-
-/// Sticky placement: where the host stands, else where the namespace stands, else the first shard with room.
-fn place(
-    draft: &mut Draft<'_>,
-    namespace: &str,
-    admitted: &BTreeMap<String, AdmittedApp>,
-    now: &BTreeMap<String, Placement>,
-) -> BTreeMap<String, Placement> {
-    let view = draft.view;
-    let wanted: BTreeSet<&String> = admitted.values().flat_map(|a| &a.load_balancers).collect();
-    let mut out = BTreeMap::new();
-    for name in wanted {
-        if let Some(placement) = now.get(name) {
-            out.insert(name.clone(), placement.clone());
-            continue;
-        }
-        let Some(lb) = view.world.load_balancers.get(name) else { continue };
-        match choose(&view, namespace, name, lb) {
-            Some(index) => {
-                out.insert(name.clone(), Placement { shard: i32::try_from(index).unwrap_or(i32::MAX) });
-            }
-            None => draft.hold(format!(
-                "no shard of {name} has room (spec.limits.shards {}); raise it, or the account's rule and target group quotas",
-                lb.spec.limits.shards
-            )),
-        }
-    }
-    out
-}
-
-/// The quota model: a shard takes a host while rules, with one to spare, and target groups have room.
-fn choose(view: &View<'_>, namespace: &str, name: &str, lb: &crate::world::LoadBalancerFacts) -> Option<u32> {
-    let limits = view.observed.limits.get(&lb.spec.region).and_then(|c| c.last());
-    let (rules, groups) = limits.map_or((100, 100), |l| (l.rules, l.target_groups));
-    let room = |index: u32| {
-        let load = view.load.get(&ShardKey { load_balancer: name.to_owned(), index });
-        let stands = load.is_some_and(|l| l.hosts.contains_key(namespace));
-        let used_groups = load.map_or(0, |l| u32::try_from(l.hosts.len()).unwrap_or(u32::MAX));
-        (stands, load.map_or(0, super::ShardLoad::rules) + 1 < rules && (stands || used_groups < groups))
-    };
-    let shards = u32::try_from(lb.spec.limits.shards).unwrap_or(1);
-    (0..shards).find(|i| room(*i) == (true, true)).or_else(|| (0..shards).find(|i| room(*i).1))
-}
-
 /// Whether nothing of the host is left in AWS and resolvers have forgotten it.
 fn everything_gone(draft: &mut Draft<'_>, namespace: &str, host: &Host, claim: &ClaimFacts) -> bool {
     let view = draft.view;
+    // A former leader's call may still make a rule; once the claim is released nobody would look for it.
+    let from = view.memory.started.plus(view.settings.call_deadline);
+    if !claim.status.placement.is_empty() && view.now.mono < from {
+        draft.wake(from);
+        draft.wait("a former leader's calls to end");
+        return false;
+    }
     for (lb, placement) in &claim.status.placement {
-        let shard = ShardKey { load_balancer: lb.clone(), index: u32::try_from(placement.shard).unwrap_or(0) };
         if !view.world.load_balancers.contains_key(lb) {
             continue;
         }
-        if !off_shard(&view, namespace, host, &shard) || !super::record::gone(&view, host, lb) {
-            draft.wait(format!("{host} to leave {shard}"));
-            return false;
+        for shard in super::placement::shards(lb, placement) {
+            if !off_shard(&view, namespace, host, &shard) || !super::record::gone(&view, host, lb) {
+                draft.wait(format!("{host} to leave {shard}"));
+                return false;
+            }
         }
         for zone in super::zones_for(&view, host, lb).unwrap_or_default() {
             if let Some(at) = view.observed.records_of(&zone, host).and_then(|r| r.deleted_at) {
@@ -286,11 +271,7 @@ fn everything_gone(draft: &mut Draft<'_>, namespace: &str, host: &Host, claim: &
 
 /// Whether no rule of the namespace carries the host on the shard.
 pub(super) fn off_shard(view: &View<'_>, namespace: &str, host: &Host, shard: &ShardKey) -> bool {
-    let absent = view.observed.shards.get(shard).is_some_and(|s| {
-        s.load_balancer.known().is_some_and(Option::is_none)
-            || s.listeners.known().is_some_and(|l| !l.contains_key(&crate::aws::ListenerKind::Https))
-    });
-    absent
+    super::rules::without_listener(view, shard)
         || super::rules::rules_of(view, shard, namespace)
             .is_some_and(|rules| rules.iter().all(|(_, r)| !r.hosts.contains(host)))
 }

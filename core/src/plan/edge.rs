@@ -62,11 +62,7 @@ fn children(draft: &mut Draft<'_>, namespace: &str) {
             draft.kube(object(key), write);
         }
     }
-    // The edge stays while a rule may send it requests.
-    let busy = wanted.is_empty()
-        && super::rules::shards_of(&view, namespace)
-            .iter()
-            .any(|shard| super::rules::rules_of(&view, shard, namespace).is_none_or(|r| !r.is_empty()));
+    let busy = wanted.is_empty() && may_be_asked(&view, namespace);
     let of_namespace = |kind| {
         let start = ChildKey { kind, namespace: namespace.to_owned(), name: String::new() };
         view.world.children.range(start..).take_while(move |(k, _)| k.kind == kind && k.namespace == namespace)
@@ -85,6 +81,21 @@ fn children(draft: &mut Draft<'_>, namespace: &str) {
             }
         }
     }
+}
+
+/// Whether a rule may send requests to the edge. What is not known yet counts as a rule, and so does a load balancer
+/// whose object is gone while its ALB may stand.
+fn may_be_asked(view: &View<'_>, namespace: &str) -> bool {
+    let claims = view.claims.get(namespace).into_iter().flatten().filter_map(|name| view.world.claims.get(name));
+    let lost = |lb: &String| !view.world.load_balancers.contains_key(lb);
+    if claims.filter(|c| !c.status.admitted.is_empty()).any(|c| c.status.placement.keys().any(lost)) {
+        return true;
+    }
+    view.world.load_balancers.iter().any(|(name, lb)| {
+        let listed = view.observed.load_balancers.get(&lb.spec.region).and_then(|c| c.last()).is_some();
+        let mut shards = view.observed.shards.keys().filter(|s| s.load_balancer == *name).peekable();
+        !listed || shards.peek().is_none() || shards.any(|shard| super::rules::may_route(view, shard, namespace))
+    })
 }
 
 fn object(key: &ChildKey) -> String {

@@ -30,7 +30,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, name: &str) {
         all.push(keys::FINALIZER.to_owned());
         draft.kube(format!("finalizer of {name}"), write(all));
     }
-    let status = load_balancer_status(&view, name, lb, &shards);
+    let status = load_balancer_status(draft, name, lb, &shards);
     if status != lb.status {
         draft.kube(
             format!("status of {name}"),
@@ -40,11 +40,17 @@ pub(super) fn plan(draft: &mut Draft<'_>, name: &str) {
 }
 
 fn load_balancer_status(
-    view: &View<'_>,
+    draft: &mut Draft<'_>,
     name: &str,
     lb: &crate::world::LoadBalancerFacts,
     shards: &[ShardKey],
 ) -> SharedLoadBalancerStatus {
+    let view = &{ draft.view };
+    let mut decision = super::inferred::decide(view, name, lb);
+    let answers = super::request::answer(draft, name, lb, &mut decision.status);
+    if let Some(at) = decision.wake {
+        draft.wake(at);
+    }
     let limits = view.observed.limits.get(&lb.spec.region).and_then(|c| c.last());
     let of = |used: usize, quota: Option<u32>| quota.map_or_else(|| format!("{used}/?"), |q| format!("{used}/{q}"));
     let mut binding: Option<(f64, String)> = None;
@@ -54,12 +60,12 @@ fn load_balancer_status(
         let observed = &view.observed.shards[shard];
         let Some(alb) = observed.load_balancer.last().and_then(Option::as_ref) else { continue };
         let rules = observed.rules.last().map_or(0, std::collections::BTreeMap::len);
-        let groups = view.load.get(shard).map_or(0, |l| l.hosts.len());
+        let groups = view.load.get(shard).map_or(0, |l| l.namespaces.len());
         let targets: usize = view
             .load
             .get(shard)
             .into_iter()
-            .flat_map(|l| l.hosts.keys())
+            .flat_map(|l| l.namespaces.keys())
             .filter_map(|ns| view.observed.targets.get(&view.settings.cluster_id.target_group_name(shard, ns)))
             .filter_map(|c| c.last())
             .map(std::collections::BTreeMap::len)
@@ -90,6 +96,7 @@ fn load_balancer_status(
         });
         held.extend(super::plan(view, &PartKey::Shard(shard.clone())).held);
     }
+    held.extend(decision.held);
     let generation = lb.meta.generation;
     let active = rows.iter().any(|r| {
         let shard = ShardKey { load_balancer: name.to_owned(), index: u32::try_from(r.shard).unwrap_or(0) };
@@ -122,6 +129,9 @@ fn load_balancer_status(
         binding_quota: binding.map(|(_, text)| text),
         shards: rows,
         held,
+        requests: answers.requests,
+        moves: answers.moves,
+        inferred_deletions: decision.status,
     }
 }
 

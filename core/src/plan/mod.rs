@@ -4,15 +4,20 @@
 //! holds the steps that can run now, what is waited for, and what is held back and why. The plan is recomputed, never
 //! remembered: nothing here depends on earlier plans, so the full recomputation is the oracle of the incremental one.
 
+mod adoption;
 mod app;
 mod claims;
+mod compaction;
 mod condition;
 mod dns;
 mod edge;
+mod inferred;
 mod load_balancer;
+mod placement;
 mod policy;
 mod record;
 mod region;
+mod request;
 mod rules;
 mod shard;
 mod write;
@@ -22,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_route::Host;
 use serde::Serialize;
 
-use crate::aws::{AwsCall, Family, Refusal};
+use crate::aws::{AwsCall, Family, HOSTS_PER_RULE, Refusal};
 use crate::desired::NamespaceDesired;
 use crate::identity::ShardKey;
 use crate::observed::{Observed, Scope};
@@ -33,6 +38,7 @@ use crate::world::World;
 
 pub use condition::{condition, summary};
 pub use dns::{certificate_for, zones_for};
+pub(crate) use placement::shards;
 pub use record::records;
 pub use rules::{pack, priority};
 pub use shard::{ALLOWED_ATTRIBUTES, attributes};
@@ -182,6 +188,10 @@ pub struct Memory {
     pub missing_since: BTreeMap<(String, String), Mono>,
     /// Table hash each edge pod last reported, by UID, and when it was asked.
     pub pod_tables: BTreeMap<String, (Option<String>, Mono)>,
+    /// Since when we know of hosts of ours in AWS that have no claim, by load balancer.
+    pub orphans: BTreeMap<(String, Host), Mono>,
+    /// When a host's records in a zone last began to point elsewhere.
+    pub flipped: BTreeMap<(String, Host), Mono>,
     /// When a shard was last probed for a host.
     pub probed: BTreeMap<(ShardKey, Host), Mono>,
     /// The last refusal of each step that has not succeeded since.
@@ -215,14 +225,45 @@ pub struct View<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ShardLoad {
     /// Hosts by namespace.
-    pub hosts: BTreeMap<String, u32>,
+    pub namespaces: BTreeMap<String, NamespaceLoad>,
+}
+
+/// What one namespace has on a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NamespaceLoad {
+    /// Exact hosts.
+    pub exact: u32,
+    /// Wildcard hosts.
+    pub wildcards: u32,
+}
+
+impl NamespaceLoad {
+    /// With one host more.
+    #[must_use]
+    pub fn with(mut self, host: &Host) -> Self {
+        *(if host.is_wildcard() { &mut self.wildcards } else { &mut self.exact }) += 1;
+        self
+    }
+
+    /// Rules it needs when they are packed.
+    #[must_use]
+    pub fn rules(self) -> u32 {
+        let per_rule = u32::try_from(HOSTS_PER_RULE).expect("a constant");
+        self.exact.div_ceil(per_rule) + self.wildcards.div_ceil(per_rule)
+    }
 }
 
 impl ShardLoad {
-    /// Rules it needs at most: one per host.
+    /// Rules it needs when they are packed.
     #[must_use]
     pub fn rules(&self) -> u32 {
-        self.hosts.values().sum()
+        self.namespaces.values().map(|n| n.rules()).sum()
+    }
+
+    /// Hosts.
+    #[must_use]
+    pub fn hosts(&self) -> u32 {
+        self.namespaces.values().map(|n| n.exact + n.wildcards).sum()
     }
 }
 

@@ -7,7 +7,7 @@ use gatehouse_route::Host;
 
 use crate::aws::{Alias, AwsCall, ChangeAction, LoadBalancer, Record, RecordChange, RecordData};
 use crate::desired::HostDesired;
-use crate::identity::{ClusterId, ShardKey, txt_name};
+use crate::identity::{ClusterId, ShardKey, claim_name, txt_name};
 use crate::observed::{HostRecords, Scope};
 
 use super::{Draft, Lane, Order, View, zones_for};
@@ -50,6 +50,22 @@ pub(super) fn gone(view: &View<'_>, host: &Host, load_balancer: &str) -> bool {
         .all(|zone| view.observed.records_of(zone, host).is_some_and(|records| owner(view, &records) != Owner::Us))
 }
 
+/// Whether records of ours lead to the shard.
+pub(super) fn points_to(view: &View<'_>, records: &HostRecords, shard: &ShardKey) -> bool {
+    let alb = view.observed.shards.get(shard).and_then(|s| s.load_balancer.last()).and_then(Option::as_ref);
+    let leads = |r: &Record| match &r.data {
+        RecordData::A(alias) | RecordData::Aaaa(alias) => alb.is_some_and(|alb| alb.dns_name == alias.dns_name),
+        _ => false,
+    };
+    owner(view, records) == Owner::Us && records.at_host.iter().any(leads)
+}
+
+/// Whether no name of ours leads a client of the host to the shard.
+pub(super) fn off(view: &View<'_>, host: &Host, shard: &ShardKey) -> bool {
+    let Some(zones) = zones_for(view, host, &shard.load_balancer) else { return false };
+    zones.iter().all(|zone| view.observed.records_of(zone, host).is_some_and(|r| !points_to(view, &r, shard)))
+}
+
 /// Zones in which the host is to stay published.
 fn kept_zones(view: &View<'_>, host: &Host) -> BTreeSet<String> {
     view.desired
@@ -72,6 +88,9 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
         let Some(claim) = view.world.claims.get(name) else { continue };
         let Ok(host) = Host::parse(&claim.spec.host) else { continue };
         if view.desired.get(namespace).is_some_and(|d| d.hosts.contains_key(&host)) {
+            continue;
+        }
+        if super::claims::keeps(&view, claim) {
             continue;
         }
         for lb in claim.status.placement.keys() {
@@ -218,7 +237,16 @@ fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &Host
 fn wanted_records(view: &View<'_>, host: &Host, namespace: &str, shard: &ShardKey, alb: &LoadBalancer) -> Vec<Record> {
     let alias = Alias { dns_name: alb.dns_name.clone(), zone_id: alb.zone_id.clone() };
     let kind = view.world.load_balancers.get(&shard.load_balancer).map(|lb| lb.spec.ip_address_type);
-    records(&view.settings.cluster_id, host, namespace, kind.unwrap_or_default(), &alias)
+    // What the ALB does not have yet is not promised.
+    let kind = kind.filter(|_| alb.ip_address_type != "ipv4").unwrap_or_default();
+    records(&view.settings.cluster_id, host, namespace, kind, &alias)
+}
+
+/// Whether any AAAA of ours leads to the ALB.
+pub(super) fn sends_ipv6(view: &View<'_>, alb: &LoadBalancer) -> bool {
+    let leads = |r: &Record| matches!(&r.data, RecordData::Aaaa(alias) if alias.dns_name == alb.dns_name);
+    let known = view.observed.records.values().filter_map(|cell| cell.last());
+    known.filter(|records| owner(view, records) == Owner::Us).any(|records| records.at_host.iter().any(leads))
 }
 
 /// The records of a host that points to a load balancer: aliases for its address families, and the TXT that says whose
@@ -240,6 +268,19 @@ pub fn records(
     out.push(Record { name: txt_name(host), data: RecordData::Txt { ttl: TXT_TTL, value } });
     out.sort();
     out
+}
+
+/// Takes back the records of hosts that no claim speaks of, as far as their load balancer lets them go.
+pub(super) fn plan_orphans(draft: &mut Draft<'_>) {
+    let view = draft.view;
+    for (lb, host) in view.memory.orphans.keys() {
+        if super::inferred::kept(&view, "", host, lb) || view.world.claims.contains_key(&claim_name(host)) {
+            continue;
+        }
+        for zone in zones_for(&view, host, lb).unwrap_or_default() {
+            take_back(draft, host, &zone);
+        }
+    }
 }
 
 fn take_back(draft: &mut Draft<'_>, host: &Host, zone: &str) {

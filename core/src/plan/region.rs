@@ -1,6 +1,7 @@
 //! Facts of a Region and of the account.
 
 use crate::aws::AwsCall;
+use crate::identity::ClusterId;
 use crate::observed::Scope;
 
 use super::Draft;
@@ -9,6 +10,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, region: &str) {
     let seldom = draft.view.settings.audit_seldom;
     draft.need(Scope::Limits(region.into()), region, AwsCall::ReadLimits, seldom);
     draft.need(Scope::Certificates(region.into()), region, AwsCall::ReadCertificates, certificates_age(draft));
+    let prefix = ClusterId::LOAD_BALANCER_PREFIX.to_owned();
+    draft.need(Scope::LoadBalancers(region.into()), region, AwsCall::ReadLoadBalancers { prefix }, seldom);
     let prefix = draft.view.settings.cluster_id.target_group_prefix();
     draft.need(Scope::Groups(region.into()), region, AwsCall::ReadTargetGroups { prefix }, seldom);
 }
@@ -36,4 +39,5 @@ pub(super) fn plan_zones(draft: &mut Draft<'_>) {
         let often = draft.view.settings.audit_often;
         draft.need(Scope::Zone(zone.clone()), "", AwsCall::ReadZoneRecords { zone }, often);
     }
+    super::record::plan_orphans(draft);
 }

@@ -1,11 +1,12 @@
 //! What one namespace has on its shards: target group, rules, targets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use gatehouse_crds::keys;
 use gatehouse_route::{Host, short_hash};
 
-use crate::aws::{AwsCall, HOSTS_PER_RULE, ListenerKind, ListenerRule, Target, TargetGroup, TargetState};
+use crate::aws::{AwsCall, HOSTS_PER_RULE, HealthCheck, ListenerKind, ListenerRule, Target, TargetGroup, TargetState};
 use crate::identity::ShardKey;
 use crate::observed::Scope;
 use crate::world::LoadBalancerFacts;
@@ -13,8 +14,21 @@ use crate::world::LoadBalancerFacts;
 use super::{Draft, Probe, View};
 
 /// Exact hosts sit below wildcards, so that a host of another namespace under a wildcard keeps its own edge.
-const EXACT_BAND: (u32, u32) = (10_000, 39_999);
-const WILDCARD_BAND: (u32, u32) = (40_000, 49_899);
+const EXACT_BAND: RangeInclusive<u32> = 10_000..=39_999;
+const WILDCARD_BAND: RangeInclusive<u32> = 40_000..=49_899;
+
+/// The priorities among which a rule for these hosts has its own.
+pub(super) fn band(hosts: &BTreeSet<Host>) -> RangeInclusive<u32> {
+    if hosts.first().is_some_and(Host::is_wildcard) { WILDCARD_BAND } else { EXACT_BAND }
+}
+
+/// Pods that a rollout has beyond the replicas.
+const SURGE: u32 = 1;
+
+/// Targets that a namespace has at most.
+pub(super) fn pods_at_most(lb: &LoadBalancerFacts) -> u32 {
+    u32::try_from(lb.spec.edge.replicas).unwrap_or(1) + SURGE
+}
 
 /// Attributes of our target groups.
 pub(super) fn group_attributes() -> BTreeMap<String, String> {
@@ -29,6 +43,19 @@ pub(super) fn group_attributes() -> BTreeMap<String, String> {
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v.to_owned()))
     .collect()
+}
+
+/// How an ALB asks edges. A new target is healthy after one good answer; two bad ones take it out.
+pub(super) fn health_check() -> HealthCheck {
+    HealthCheck {
+        path: "/healthz".to_owned(),
+        port: keys::ADMIN_PORT,
+        interval: 5,
+        timeout: 2,
+        healthy: 2,
+        unhealthy: 2,
+        codes: "200".to_owned(),
+    }
 }
 
 /// Shards on which the namespace has, or should have, anything.
@@ -78,7 +105,8 @@ fn on_shard(draft: &mut Draft<'_>, namespace: &str, shard: &ShardKey, lb: &LoadB
         draft.wait(format!("target groups of {region} to be listed"));
         return;
     }
-    if view.observed.groups.contains_key(&name) && !draft.need(scope.clone(), region, read, u64::MAX) {
+    if view.observed.groups.contains_key(&name) && !draft.need(scope.clone(), region, read, view.settings.audit_seldom)
+    {
         return;
     }
     let group = view.observed.group(region, &name).flatten();
@@ -99,7 +127,8 @@ fn on_shard(draft: &mut Draft<'_>, namespace: &str, shard: &ShardKey, lb: &LoadB
                 name,
                 vpc: lb.spec.vpc_id.clone(),
                 port: u16::try_from(lb.spec.edge.port).unwrap_or(8080),
-                health_port: keys::ADMIN_PORT,
+                ipv6: view.settings.ipv6(),
+                health_check: health_check(),
                 tags: view.settings.cluster_id.namespace_tags(shard, namespace),
             };
             draft.call(format!("create target group on {shard}"), region, scope, call);
@@ -118,10 +147,14 @@ fn on_shard(draft: &mut Draft<'_>, namespace: &str, shard: &ShardKey, lb: &LoadB
                 };
                 draft.call(format!("set target group attributes on {shard}"), region, scope.clone(), call);
             }
+            group_drift(draft, namespace, shard, region, &name, group);
             rules(draft, namespace, shard, region, Some(group), hosts);
             targets(draft, namespace, shard, lb, &name, group);
         }
         (group, true) => {
+            if let Some(group) = group {
+                evict(draft, namespace, shard, lb, &name, group);
+            }
             if rules(draft, namespace, shard, region, group, hosts)
                 && let Some(group) = group
             {
@@ -136,6 +169,28 @@ fn on_shard(draft: &mut Draft<'_>, namespace: &str, shard: &ShardKey, lb: &LoadB
     }
 }
 
+/// Mends what somebody changed of the group by hand.
+fn group_drift(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    shard: &ShardKey,
+    region: &str,
+    name: &str,
+    group: &TargetGroup,
+) {
+    let scope = Scope::Group(name.to_owned());
+    if group.health_check != health_check() {
+        let call = AwsCall::ModifyTargetGroup { target_group: group.arn.clone(), health_check: health_check() };
+        draft.call(format!("set health check on {shard}"), region, scope.clone(), call);
+    }
+    let wanted = draft.view.settings.cluster_id.namespace_tags(shard, namespace);
+    let tags: Vec<_> = wanted.into_iter().filter(|(k, v)| group.tags.get(k) != Some(v)).collect();
+    if !tags.is_empty() {
+        let call = AwsCall::AddTags { resource: group.arn.clone(), tags };
+        draft.call(format!("tag target group on {shard}"), region, scope, call);
+    }
+}
+
 /// Our rules of the namespace on a shard.
 pub(super) fn rules_of<'a>(
     view: &View<'a>,
@@ -147,6 +202,22 @@ pub(super) fn rules_of<'a>(
         r.cluster.as_ref() == Some(&view.settings.cluster_id.0) && r.namespace.as_deref() == Some(namespace)
     });
     Some(ours.collect())
+}
+
+/// Whether the shard may have a rule of the namespace, as far as is known.
+pub(super) fn may_route(view: &View<'_>, shard: &ShardKey, namespace: &str) -> bool {
+    match rules_of(view, shard, namespace) {
+        Some(rules) => !rules.is_empty(),
+        None => !without_listener(view, shard),
+    }
+}
+
+/// Whether the shard is known to have no HTTPS listener, and so no rule.
+pub(super) fn without_listener(view: &View<'_>, shard: &ShardKey) -> bool {
+    view.observed.shards.get(shard).is_some_and(|s| {
+        s.load_balancer.known().is_some_and(Option::is_none)
+            || s.listeners.known().is_some_and(|l| !l.contains_key(&ListenerKind::Https))
+    })
 }
 
 /// One step towards the right rules; true when the namespace has exactly those.
@@ -164,24 +235,24 @@ fn rules(
     let Some(ours) = rules_of(&view, shard, namespace) else {
         draft.wait(format!("rules of {shard} to be read"));
         // Without an HTTPS listener there can be no rule: an ALB that is not there holds nothing back.
-        let known_absent = view.observed.shards.get(shard).is_some_and(|s| {
-            s.load_balancer.known().is_some_and(Option::is_none)
-                || s.listeners.known().is_some_and(|l| !l.contains_key(&ListenerKind::Https))
-        });
-        return hosts.is_empty() && known_absent;
+        return hosts.is_empty() && without_listener(&view, shard);
     };
     let scope = Scope::Rules(shard.clone());
     let arn = group.map(|g| &g.arn);
     // Rules for hosts that should not be there; the record goes first, so nobody is sent to a rule that is gone.
     for (rule_arn, rule) in &ours {
-        let keep: BTreeSet<Host> =
-            rule.hosts.iter().filter(|h| hosts.contains(*h) && rule.target_group.as_ref() == arn).cloned().collect();
+        let stays = |h: &&Host| {
+            (hosts.contains(*h) && rule.target_group.as_ref() == arn)
+                || super::inferred::kept(&view, namespace, h, &shard.load_balancer)
+        };
+        let keep: BTreeSet<Host> = rule.hosts.iter().filter(stays).cloned().collect();
         if keep.len() == rule.hosts.len() && !rule.hosts.is_empty() {
             continue;
         }
-        let leaving = rule.hosts.iter().filter(|h| !keep.contains(*h));
-        if !leaving.clone().all(|h| super::record::gone(&view, h, &shard.load_balancer)) {
-            draft.wait(format!("records of {namespace} to be deleted before their rule"));
+        // Names of a host that stays on the shard through another rule may go on leading here.
+        let mut leaving = rule.hosts.iter().filter(|h| !keep.contains(*h) && !hosts.contains(*h));
+        if !leaving.all(|h| super::record::off(&view, h, shard)) {
+            draft.wait(format!("names of {namespace} to lead elsewhere before their rule goes"));
             continue;
         }
         let call = if keep.is_empty() {
@@ -192,26 +263,38 @@ fn rules(
         draft.call(format!("remove rule on {shard}"), region, scope, call);
         return false;
     }
+    if let Some(rule) = super::compaction::redundant(draft, shard, &ours) {
+        draft.call(format!("remove rule on {shard}"), region, scope, AwsCall::DeleteRule { rule });
+        return false;
+    }
     let present: BTreeSet<&Host> = ours.iter().flat_map(|(_, r)| &r.hosts).collect();
     let missing: Vec<&Host> = hosts.iter().filter(|h| !present.contains(h)).collect();
-    let Some(first) = missing.first() else { return ours.is_empty() || !hosts.is_empty() };
+    let done = missing.is_empty() && (ours.is_empty() || !hosts.is_empty());
+    let limit = view.observed.limits.get(region).and_then(|c| c.known()).cloned().unwrap_or_default().rules;
+    let used = view.observed.shards.get(shard).and_then(|s| s.rules.known()).map_or(0, BTreeMap::len);
+    let used = u32::try_from(used).unwrap_or(u32::MAX);
+    // The last rule of the quota is the spare one: at the limit nothing could be swapped any more.
+    let full = used + 1 >= limit;
+    let app = |h: &Host| view.desired.get(namespace).and_then(|d| d.hosts.get(h)).and_then(|h| h.apps.first().cloned());
+    let packed = match (full, missing.first()) {
+        (false, None) => return done,
+        (false, Some(_)) => pack(&missing, app),
+        (true, first) => match super::compaction::merge(&ours).filter(|_| used < limit) {
+            Some(merged) => merged,
+            None => {
+                if let Some(first) = first {
+                    draft.hold(format!(
+                        "rule for {first} is not created: {shard} has {used} of {limit} rules and the last one is kept free for changes; raise the AWS quota, or move a namespace to another shard"
+                    ));
+                }
+                return done;
+            }
+        },
+    };
     let (Some(listener), Some(group)) = (listener, group) else {
         draft.wait(format!("HTTPS listener of {shard}"));
         return false;
     };
-    let limit = view.observed.limits.get(region).and_then(|c| c.known()).map_or(100, |l| l.rules);
-    let used = view
-        .observed
-        .shards
-        .get(shard)
-        .and_then(|s| s.rules.known())
-        .map_or(0, |r| u32::try_from(r.len()).unwrap_or(u32::MAX));
-    if used >= limit {
-        draft.hold(format!("rule for {first} is not created: {shard} has {used} of {limit} rules; raise the AWS quota or spec.limits.shards"));
-        return false;
-    }
-    let app = |h: &Host| view.desired.get(namespace).and_then(|d| d.hosts.get(h)).and_then(|h| h.apps.first().cloned());
-    let packed = pack(&missing, app);
     let taken: BTreeSet<u32> = view
         .observed
         .shards
@@ -246,10 +329,43 @@ pub fn pack(missing: &[&Host], app: impl Fn(&Host) -> Option<String>) -> BTreeSe
 #[must_use]
 pub fn priority(namespace: &str, hosts: &BTreeSet<Host>, taken: &BTreeSet<u32>) -> Option<u32> {
     let first = hosts.first()?;
-    let (low, high) = if first.is_wildcard() { WILDCARD_BAND } else { EXACT_BAND };
-    let span = high - low + 1;
+    let band = band(hosts);
+    let (low, span) = (*band.start(), band.end() - band.start() + 1);
     let seed = u32::from_str_radix(&short_hash(format!("{namespace}\n{first}").as_bytes(), 4), 16).ok()? % span;
     (0..span).map(|i| low + (seed + i) % span).find(|p| !taken.contains(p))
+}
+
+/// A namespace whose hosts are only kept has no pods of its own any more; an address of its group that an edge of
+/// another namespace has now must go at once.
+fn evict(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    shard: &ShardKey,
+    lb: &LoadBalancerFacts,
+    name: &str,
+    group: &TargetGroup,
+) {
+    let view = draft.view;
+    let scope = Scope::Targets(name.to_owned());
+    let read = AwsCall::ReadTargetHealth { target_group: group.arn.clone() };
+    if rules_of(&view, shard, namespace).is_none_or(|r| r.is_empty())
+        || !draft.need(scope.clone(), &lb.spec.region, read, view.settings.audit_seldom)
+    {
+        return;
+    }
+    let known = view.observed.targets.get(name).and_then(|c| c.known());
+    let foreign =
+        |t: &Target| view.world.pods.iter().any(|(key, pod)| key.namespace != namespace && pod.ip == Some(t.ip));
+    let strays: BTreeSet<Target> = known
+        .into_iter()
+        .flatten()
+        .filter(|(t, s)| **s != TargetState::Draining && foreign(t))
+        .map(|(t, _)| *t)
+        .collect();
+    if !strays.is_empty() {
+        let call = AwsCall::DeregisterTargets { target_group: group.arn.clone(), targets: strays };
+        draft.call(format!("deregister targets on {shard}"), &lb.spec.region, scope, call);
+    }
 }
 
 /// Registers edge pods and follows their health.
@@ -279,6 +395,9 @@ fn targets(
         .iter()
         .filter(|(_, pod)| pod.containers_ready && !pod.meta.deleting)
         .filter_map(|(_, pod)| Some(Target { ip: pod.ip?, port }))
+        .filter(|target| target.ip.is_ipv6() == view.settings.ipv6())
+        // Whatever the Deployment was scaled to by hand: the quota counts on this.
+        .take(usize::try_from(pods_at_most(lb)).unwrap_or(usize::MAX))
         .collect();
     // With nothing registered and nothing to register there is no health to follow.
     if known.is_some_and(BTreeMap::is_empty) && wanted.is_empty() {

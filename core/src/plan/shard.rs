@@ -61,9 +61,15 @@ pub(super) fn plan(draft: &mut Draft<'_>, shard: &ShardKey) {
     if !draft.need(scope.clone(), &region, AwsCall::ReadLoadBalancer { name: name.clone() }, age) {
         return;
     }
+    let retires = super::placement::retires_at(&view, shard);
+    let idle = shard.index > 0 && !view.load.contains_key(shard);
     let observed = view.observed.shards.get(shard);
     let Some(alb) = observed.and_then(|s| s.load_balancer.known()).and_then(Option::as_ref) else {
-        if !lb.meta.deleting {
+        if !lb.meta.deleting && !idle {
+            if let Some(full) = region_full(&view, &region) {
+                draft.hold(format!("{shard} is not created: {full}; ask AWS for more, or lower spec.limits.shards"));
+                return;
+            }
             let call = AwsCall::CreateLoadBalancer {
                 name,
                 subnets: lb.spec.subnets.iter().map(|s| s.id.clone()).collect(),
@@ -94,9 +100,12 @@ pub(super) fn plan(draft: &mut Draft<'_>, shard: &ShardKey) {
         ));
         return;
     }
-    if lb.meta.deleting {
+    if lb.meta.deleting || retires.is_some_and(|at| at <= view.now.mono) {
         remove(draft, shard, alb, &region);
         return;
+    }
+    if let Some(at) = retires {
+        draft.wake(at);
     }
     let wrong: BTreeMap<String, String> = attributes(lb)
         .into_iter()
@@ -106,7 +115,39 @@ pub(super) fn plan(draft: &mut Draft<'_>, shard: &ShardKey) {
         let call = AwsCall::ModifyLoadBalancerAttributes { load_balancer: alb.arn.clone(), attributes: wrong };
         draft.call("set attributes", &region, scope, call);
     }
+    balancer_drift(draft, shard, lb, alb, &region);
     listeners(draft, shard, lb, alb, &region);
+}
+
+/// One step towards the subnets, security groups, address type and tags of the spec: a change of it, or of somebody's
+/// hand.
+fn balancer_drift(draft: &mut Draft<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, alb: &LoadBalancer, region: &str) {
+    let view = draft.view;
+    let scope = Scope::LoadBalancer(shard.clone());
+    let load_balancer = alb.arn.clone();
+    let subnets: BTreeSet<String> = lb.spec.subnets.iter().map(|s| s.id.clone()).collect();
+    let security_groups: BTreeSet<String> = lb.spec.security_groups.iter().cloned().collect();
+    let address_type = ip_address_type(lb.spec.ip_address_type);
+    let wanted = view.settings.cluster_id.tags(shard);
+    let tags: Vec<_> =
+        wanted.into_iter().filter(|(k, v)| alb.tags.as_ref().is_some_and(|have| have.get(k) != Some(v))).collect();
+    let (what, call) = if alb.subnets != subnets {
+        ("set subnets", AwsCall::SetSubnets { load_balancer, subnets })
+    } else if alb.security_groups != security_groups {
+        ("set security groups", AwsCall::SetSecurityGroups { load_balancer, security_groups })
+    } else if alb.ip_address_type != address_type {
+        // The names go first: an AAAA that leads nowhere costs every client with IPv6 a timeout.
+        if address_type == "ipv4" && super::record::sends_ipv6(&view, alb) {
+            draft.wait(format!("AAAA records of {shard} to be deleted before its address type changes"));
+            return;
+        }
+        ("set address type", AwsCall::SetIpAddressType { load_balancer, ip_address_type: address_type.into() })
+    } else if !tags.is_empty() {
+        ("tag load balancer", AwsCall::AddTags { resource: load_balancer, tags })
+    } else {
+        return;
+    };
+    draft.call(what, region, scope, call);
 }
 
 fn listeners(draft: &mut Draft<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, alb: &LoadBalancer, region: &str) {
@@ -139,15 +180,19 @@ fn listeners(draft: &mut Draft<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, al
         }
         return;
     };
-    if let Some(arn) = &default
-        && (https.certificate.as_ref() != Some(arn) || https.ssl_policy.as_ref() != Some(&lb.spec.ssl_policy))
-    {
-        let call = AwsCall::ModifyListener {
-            listener: https.arn.clone(),
-            certificate: arn.clone(),
-            ssl_policy: lb.spec.ssl_policy.clone(),
+    for (kind, listener) in have {
+        let (certificate, ssl_policy) = match kind {
+            ListenerKind::Http => (None, None),
+            ListenerKind::Https => (default.clone(), Some(lb.spec.ssl_policy.clone())),
         };
-        draft.call("modify listener", region, scope, call);
+        let right = listener.default_action
+            && (certificate.is_none() || listener.certificate == certificate)
+            && listener.ssl_policy == ssl_policy;
+        if !right {
+            let call = AwsCall::ModifyListener { listener: listener.arn.clone(), kind: *kind, certificate, ssl_policy };
+            draft.call("modify listener", region, scope.clone(), call);
+            break;
+        }
     }
     let known = view
         .observed
@@ -162,7 +207,39 @@ fn listeners(draft: &mut Draft<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, al
         AwsCall::ReadRules { listener: https.arn.clone(), known },
         view.settings.audit_often,
     );
+    priorities(draft, shard, region);
     certificates(draft, shard, https.arn.clone(), https.certificate.as_ref(), region);
+}
+
+/// Rules of ours whose priority somebody moved out of its band, back into it: exact hosts must stand before wildcards.
+/// One atomic call, whatever their number.
+fn priorities(draft: &mut Draft<'_>, shard: &ShardKey, region: &str) {
+    let view = draft.view;
+    let Some(rules) = view.observed.shards.get(shard).and_then(|s| s.rules.known()) else { return };
+    let mut taken: BTreeSet<u32> = rules.values().map(|r| r.priority).collect();
+    let mut moved = BTreeMap::new();
+    for (arn, rule) in rules {
+        let ours = rule.cluster.as_ref() == Some(&view.settings.cluster_id.0);
+        let (Some(namespace), true) = (&rule.namespace, ours && !rule.hosts.is_empty()) else { continue };
+        if super::rules::band(&rule.hosts).contains(&rule.priority) {
+            continue;
+        }
+        if let Some(priority) = super::priority(namespace, &rule.hosts, &taken) {
+            taken.insert(priority);
+            moved.insert(arn.clone(), priority);
+        }
+    }
+    if !moved.is_empty() {
+        let call = AwsCall::SetRulePriorities { priorities: moved };
+        draft.call("set rule priorities", region, Scope::Rules(shard.clone()), call);
+    }
+}
+
+/// Why the Region takes no ALB more.
+fn region_full(view: &View<'_>, region: &str) -> Option<String> {
+    let count = view.observed.load_balancers.get(region)?.last()?.count;
+    let quota = view.observed.limits.get(region)?.last()?.load_balancers;
+    (count >= quota).then(|| format!("{region} has {count} of {quota} ALBs"))
 }
 
 /// The one the spec names; else the one the listener has; else the first that any host needs.
@@ -182,7 +259,7 @@ fn default_certificate(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts
 }
 
 /// Certificates that hosts on the shard need.
-fn wanted_certificates(view: &View<'_>, shard: &ShardKey) -> BTreeSet<String> {
+pub(super) fn wanted_certificates(view: &View<'_>, shard: &ShardKey) -> BTreeSet<String> {
     let mut out = BTreeSet::new();
     for (namespace, desired) in view.desired {
         for host in desired.shards.get(shard).into_iter().flatten() {
@@ -222,10 +299,10 @@ fn certificates(draft: &mut Draft<'_>, shard: &ShardKey, listener: String, defau
 /// Takes an ALB down: only when nothing of ours stands on it, listeners first, protection honoured.
 fn remove(draft: &mut Draft<'_>, shard: &ShardKey, alb: &LoadBalancer, region: &str) {
     let view = draft.view;
-    if view.load.get(shard).is_some_and(|load| load.rules() > 0) {
+    if view.load.contains_key(shard) {
         draft.hold(format!(
             "{shard} is kept: {} hosts are published through it; delete or move their apps first",
-            view.load[shard].rules()
+            view.load[shard].hosts()
         ));
         return;
     }

@@ -41,6 +41,15 @@ pub enum KubeWrite {
         /// The whole status as JSON.
         status: String,
     },
+    /// Spec of a claim that changes hands, guarded by its version.
+    ClaimSpec {
+        /// Object name.
+        name: String,
+        /// Precondition.
+        resource_version: u64,
+        /// Whose it is from now on.
+        spec: ClaimSpec,
+    },
     /// Deletion of a claim, guarded by UID and version.
     DeleteClaim {
         /// Object name.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use awsim_model::api::{Tag, acm, elbv2 as elb, route53 as r53};
 use awsim_model::{Aws, AwsError, Call, Caller, Millis};
 use gatehouse_core::aws::{
-    Alias, AwsAnswer, AwsCall, Certificate, ChangeAction, HostedZone, Limits, Listener, ListenerKind, ListenerRule,
-    LoadBalancer, Record, RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState, host_condition,
-    hosts_of_condition,
+    Alias, AwsAnswer, AwsCall, Certificate, ChangeAction, DefaultAction, HealthCheck, HostedZone, Limits, Listener,
+    ListenerKind, ListenerRule, LoadBalancer, Record, RecordData, Refusal, RefusalClass, Target, TargetGroup,
+    TargetState, host_condition, hosts_of_condition,
 };
 use gatehouse_crds::keys;
 
@@ -71,6 +71,8 @@ impl Adapter<'_> {
                     target_groups: all["target-groups-per-application-load-balancer"],
                     targets: all["targets-per-application-load-balancer"],
                     certificates: all["certificates-per-application-load-balancer"],
+                    load_balancers: all["application-load-balancers"],
+                    region_target_groups: all["target-groups"],
                 })
             }
             AwsCall::ReadZones => {
@@ -114,6 +116,26 @@ impl Adapter<'_> {
                     Err(e) => return Err(e),
                 };
                 AwsAnswer::TargetGroups(self.groups(found, true)?)
+            }
+            AwsCall::ReadLoadBalancers { prefix } => {
+                let mut all = Vec::new();
+                let mut marker = None;
+                loop {
+                    let page = self.ask(elb::DescribeLoadBalancers { marker, ..Default::default() })?;
+                    all.extend(page.load_balancers);
+                    marker = page.next_marker;
+                    if marker.is_none() {
+                        break;
+                    }
+                }
+                let count = u32::try_from(all.len()).unwrap();
+                all.retain(|lb| lb.load_balancer_name.starts_with(&prefix));
+                let mut tags = self.tags_of(all.iter().map(|lb| lb.load_balancer_arn.clone()).collect())?;
+                let tags = all
+                    .into_iter()
+                    .map(|lb| (lb.load_balancer_name, tags.remove(&lb.load_balancer_arn).unwrap_or_default()))
+                    .collect();
+                AwsAnswer::LoadBalancers { count, tags }
             }
             AwsCall::ReadLoadBalancer { name } => {
                 let found = match self.ask(elb::DescribeLoadBalancers { names: Some(vec![name]), ..Default::default() })
@@ -215,29 +237,31 @@ impl Adapter<'_> {
                 self.ask(elb::DeleteLoadBalancer { load_balancer_arn: load_balancer })?;
                 AwsAnswer::Done
             }
+            AwsCall::SetSubnets { load_balancer, subnets } => {
+                self.ask(elb::SetSubnets {
+                    load_balancer_arn: load_balancer,
+                    subnets: Some(subnets.into_iter().collect()),
+                    ..Default::default()
+                })?;
+                AwsAnswer::Done
+            }
+            AwsCall::SetSecurityGroups { load_balancer, security_groups } => {
+                self.ask(elb::SetSecurityGroups {
+                    load_balancer_arn: load_balancer,
+                    security_groups: security_groups.into_iter().collect(),
+                })?;
+                AwsAnswer::Done
+            }
+            AwsCall::SetIpAddressType { load_balancer, ip_address_type } => {
+                self.ask(elb::SetIpAddressType { load_balancer_arn: load_balancer, ip_address_type })?;
+                AwsAnswer::Done
+            }
+            AwsCall::AddTags { resource, tags: t } => {
+                self.ask(elb::AddTags { resource_arns: vec![resource], tags: tags(&t).unwrap_or_default() })?;
+                AwsAnswer::Done
+            }
             AwsCall::CreateListener { load_balancer, kind, certificate, ssl_policy, tags: t } => {
                 let http = kind == ListenerKind::Http;
-                let action = if http {
-                    elb::Action {
-                        kind: "redirect".into(),
-                        redirect_config: Some(elb::RedirectConfig {
-                            protocol: Some("HTTPS".into()),
-                            port: Some("443".into()),
-                            status_code: "HTTP_301".into(),
-                            ..Default::default()
-                        }),
-                        ..Default::default()
-                    }
-                } else {
-                    elb::Action {
-                        kind: "fixed-response".into(),
-                        fixed_response_config: Some(elb::FixedResponseConfig {
-                            status_code: "404".into(),
-                            ..Default::default()
-                        }),
-                        ..Default::default()
-                    }
-                };
                 let call = elb::CreateListener {
                     load_balancer_arn: load_balancer,
                     protocol: Some(if http { "HTTP" } else { "HTTPS" }.into()),
@@ -245,16 +269,18 @@ impl Adapter<'_> {
                     ssl_policy,
                     certificates: certificate
                         .map(|arn| vec![elb::Certificate { certificate_arn: arn, is_default: None }]),
-                    default_actions: vec![action],
+                    default_actions: vec![default_action(kind)],
                     tags: tags(&t),
                 };
                 AwsAnswer::Listeners(self.ask(call)?.listeners.into_iter().filter_map(listener).collect())
             }
-            AwsCall::ModifyListener { listener, certificate, ssl_policy } => {
+            AwsCall::ModifyListener { listener, kind, certificate, ssl_policy } => {
                 let call = elb::ModifyListener {
                     listener_arn: listener,
-                    certificates: Some(vec![elb::Certificate { certificate_arn: certificate, is_default: None }]),
-                    ssl_policy: Some(ssl_policy),
+                    certificates: certificate
+                        .map(|arn| vec![elb::Certificate { certificate_arn: arn, is_default: None }]),
+                    ssl_policy,
+                    default_actions: Some(vec![default_action(kind)]),
                     ..Default::default()
                 };
                 self.ask(call)?;
@@ -297,19 +323,33 @@ impl Adapter<'_> {
                 })?;
                 AwsAnswer::Done
             }
+            AwsCall::SetRulePriorities { priorities } => {
+                let pair = |(rule_arn, priority)| elb::RulePriorityPair { rule_arn, priority: i64::from(priority) };
+                self.ask(elb::SetRulePriorities {
+                    rule_priorities: priorities.into_iter().map(|(a, p)| pair((a, p))).collect(),
+                })?;
+                AwsAnswer::Done
+            }
             AwsCall::DeleteRule { rule } => {
                 self.ask(elb::DeleteRule { rule_arn: rule })?;
                 AwsAnswer::Done
             }
-            AwsCall::CreateTargetGroup { name, vpc, port, health_port, tags: t } => {
+            AwsCall::CreateTargetGroup { name, vpc, port, ipv6, health_check: h, tags: t } => {
                 let call = elb::CreateTargetGroup {
                     name,
                     protocol: Some("HTTP".into()),
                     port: Some(i64::from(port)),
                     vpc_id: Some(vpc),
                     target_type: Some("ip".into()),
-                    health_check_port: Some(health_port.to_string()),
-                    health_check_path: Some("/healthz".into()),
+                    ip_address_type: Some(if ipv6 { "ipv6" } else { "ipv4" }.into()),
+                    health_check_protocol: Some("HTTP".into()),
+                    health_check_port: Some(h.port.to_string()),
+                    health_check_path: Some(h.path),
+                    health_check_interval_seconds: Some(i64::from(h.interval)),
+                    health_check_timeout_seconds: Some(i64::from(h.timeout)),
+                    healthy_threshold_count: Some(i64::from(h.healthy)),
+                    unhealthy_threshold_count: Some(i64::from(h.unhealthy)),
+                    matcher: Some(elb::Matcher { http_code: Some(h.codes), ..Default::default() }),
                     tags: tags(&t),
                     ..Default::default()
                 };
@@ -319,6 +359,21 @@ impl Adapter<'_> {
                 self.ask(elb::ModifyTargetGroupAttributes {
                     target_group_arn: target_group,
                     attributes: pairs(attributes),
+                })?;
+                AwsAnswer::Done
+            }
+            AwsCall::ModifyTargetGroup { target_group, health_check: h } => {
+                self.ask(elb::ModifyTargetGroup {
+                    target_group_arn: target_group,
+                    health_check_protocol: Some("HTTP".into()),
+                    health_check_port: Some(h.port.to_string()),
+                    health_check_path: Some(h.path),
+                    health_check_interval_seconds: Some(i64::from(h.interval)),
+                    health_check_timeout_seconds: Some(i64::from(h.timeout)),
+                    healthy_threshold_count: Some(i64::from(h.healthy)),
+                    unhealthy_threshold_count: Some(i64::from(h.unhealthy)),
+                    matcher: Some(elb::Matcher { http_code: Some(h.codes), ..Default::default() }),
+                    ..Default::default()
                 })?;
                 AwsAnswer::Done
             }
@@ -350,6 +405,7 @@ impl Adapter<'_> {
         let tags = self.tags_of(found.iter().map(|g| g.target_group_arn.clone()).collect())?;
         let mut out = BTreeMap::new();
         for group in found {
+            let health_check = health_check(&group);
             let arn = group.target_group_arn;
             let attributes = if attributes {
                 let all = self.ask(elb::DescribeTargetGroupAttributes { target_group_arn: arn.clone() })?.attributes;
@@ -359,7 +415,7 @@ impl Adapter<'_> {
             };
             out.insert(
                 group.target_group_name,
-                TargetGroup { tags: tags.get(&arn).cloned().unwrap_or_default(), arn, attributes },
+                TargetGroup { tags: tags.get(&arn).cloned().unwrap_or_default(), arn, health_check, attributes },
             );
         }
         Ok(out)
@@ -407,6 +463,9 @@ fn balancer(lb: elb::LoadBalancer) -> LoadBalancer {
         dns_name: lb.dns_name.to_lowercase(),
         zone_id: lb.canonical_hosted_zone_id,
         active: lb.state.code == "active",
+        subnets: lb.availability_zones.into_iter().map(|z| z.subnet_id).collect(),
+        security_groups: lb.security_groups.into_iter().collect(),
+        ip_address_type: lb.ip_address_type,
         tags: None,
         attributes: None,
     }
@@ -418,8 +477,51 @@ fn listener(l: elb::Listener) -> Option<(ListenerKind, Listener)> {
         443 => ListenerKind::Https,
         _ => return None,
     };
+    let default_action = l.default_actions.len() == 1 && means(kind, &l.default_actions[0]);
     let certificate = l.certificates.unwrap_or_default().into_iter().next().map(|c| c.certificate_arn);
-    Some((kind, Listener { arn: l.listener_arn, certificate, ssl_policy: l.ssl_policy }))
+    Some((kind, Listener { arn: l.listener_arn, certificate, ssl_policy: l.ssl_policy, default_action }))
+}
+
+fn default_action(kind: ListenerKind) -> elb::Action {
+    match kind.default_action() {
+        DefaultAction::RedirectToHttps => elb::Action {
+            kind: "redirect".into(),
+            redirect_config: Some(elb::RedirectConfig {
+                protocol: Some("HTTPS".into()),
+                port: Some("443".into()),
+                status_code: "HTTP_301".into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        },
+        DefaultAction::NotFound => elb::Action {
+            kind: "fixed-response".into(),
+            fixed_response_config: Some(elb::FixedResponseConfig { status_code: "404".into(), ..Default::default() }),
+            ..Default::default()
+        },
+    }
+}
+
+fn means(kind: ListenerKind, action: &elb::Action) -> bool {
+    match kind.default_action() {
+        DefaultAction::RedirectToHttps => action.redirect_config.as_ref().is_some_and(|r| {
+            r.protocol.as_deref() == Some("HTTPS") && r.port.as_deref() == Some("443") && r.status_code == "HTTP_301"
+        }),
+        DefaultAction::NotFound => action.fixed_response_config.as_ref().is_some_and(|f| f.status_code == "404"),
+    }
+}
+
+fn health_check(group: &elb::TargetGroup) -> HealthCheck {
+    let number = |n: i64| u32::try_from(n).unwrap();
+    HealthCheck {
+        path: group.health_check_path.clone().unwrap_or_default(),
+        port: group.health_check_port.parse().unwrap_or(0),
+        interval: number(group.health_check_interval_seconds),
+        timeout: number(group.health_check_timeout_seconds),
+        healthy: number(group.healthy_threshold_count),
+        unhealthy: number(group.unhealthy_threshold_count),
+        codes: group.matcher.as_ref().and_then(|m| m.http_code.clone()).unwrap_or_default(),
+    }
 }
 
 fn condition(hosts: &BTreeSet<gatehouse_route::Host>) -> elb::RuleCondition {
@@ -434,11 +536,13 @@ fn condition(hosts: &BTreeSet<gatehouse_route::Host>) -> elb::RuleCondition {
 
 fn rule(r: &elb::Rule, tags: Option<&BTreeMap<String, String>>) -> ListenerRule {
     let hosts = match r.conditions.as_slice() {
-        [one] => one.host_header_config.as_ref().map_or_else(BTreeSet::new, |h| {
-            let list = |v: &Option<Vec<String>>| v.clone().unwrap_or_default();
-            let (values, regex) = (list(&h.values), list(&h.regex_values));
-            hosts_of_condition(values.iter().map(String::as_str), regex.iter().map(String::as_str))
-        }),
+        [one] if r.transforms.as_ref().is_none_or(Vec::is_empty) => {
+            one.host_header_config.as_ref().map_or_else(BTreeSet::new, |h| {
+                let list = |v: &Option<Vec<String>>| v.clone().unwrap_or_default();
+                let (values, regex) = (list(&h.values), list(&h.regex_values));
+                hosts_of_condition(values.iter().map(String::as_str), regex.iter().map(String::as_str))
+            })
+        }
         _ => BTreeSet::new(),
     };
     ListenerRule {

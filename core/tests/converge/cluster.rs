@@ -79,7 +79,7 @@ impl Cluster {
     }
 
     pub fn load_balancer(&mut self, name: &str, spec: &str) {
-        let facts = LoadBalancerFacts { meta: self.meta(), spec: yaml(spec), status: Default::default() };
+        let facts = LoadBalancerFacts { meta: self.meta(), spec: yaml(spec), ..LoadBalancerFacts::default() };
         self.put(Delta::LoadBalancer(name.into(), Some(Arc::new(facts))));
     }
 
@@ -131,6 +131,38 @@ impl Cluster {
         facts.meta.deleting = true;
         facts.meta.resource_version = self.bump();
         self.put(Delta::LoadBalancer(name.into(), Some(Arc::new(facts))));
+    }
+
+    /// What a person writes into an annotation.
+    pub fn request(&mut self, load_balancer: &str, verb: &str, value: &str) {
+        let mut facts = (*self.world.load_balancers[load_balancer]).clone();
+        facts.requests.insert(verb.into(), value.into());
+        facts.meta.resource_version = self.bump();
+        self.put(Delta::LoadBalancer(load_balancer.into(), Some(Arc::new(facts))));
+    }
+
+    /// The namespace is deleted with everything in it, and made anew with another UID.
+    pub fn remake_namespace(&mut self, name: &str) {
+        self.lose_namespace(name);
+        self.namespace(name);
+    }
+
+    /// The namespace is gone, and everything in it.
+    pub fn lose_namespace(&mut self, name: &str) {
+        let within = |key: &AppKey| key.namespace == name;
+        let apps: Vec<AppKey> = self.world.apps.keys().filter(|k| within(k)).cloned().collect();
+        apps.into_iter().for_each(|key| self.put(Delta::App(key, None)));
+        let services: Vec<AppKey> = self.world.services.keys().filter(|k| within(k)).cloned().collect();
+        services.into_iter().for_each(|key| self.put(Delta::Service(key, None)));
+        let children: Vec<ChildKey> = self.world.children.keys().filter(|k| k.namespace == name).cloned().collect();
+        children.into_iter().for_each(|key| self.put(Delta::Child(key, None)));
+        self.scale_to_nothing(name);
+        self.put(Delta::Namespace(name.into(), None));
+    }
+
+    /// Somebody deletes a claim by hand.
+    pub fn lose_claim(&mut self, name: &str) {
+        self.put(Delta::Claim(name.into(), None));
     }
 
     /// What an edge of the namespace serves.
@@ -190,6 +222,18 @@ impl Cluster {
                 };
                 let mut facts = (**old).clone();
                 facts.status = serde_json::from_str(&status).unwrap();
+                facts.meta.resource_version = self.bump();
+                let facts = Arc::new(facts);
+                self.put(Delta::Claim(name, Some(facts.clone())));
+                Ok(Answer::Claim(facts))
+            }
+            KubeWrite::ClaimSpec { name, resource_version, spec } => {
+                let Some(old) = self.world.claims.get(&name).filter(|c| c.meta.resource_version == resource_version)
+                else {
+                    return Err(stale("Conflict"));
+                };
+                let mut facts = (**old).clone();
+                facts.spec = spec.into();
                 facts.meta.resource_version = self.bump();
                 let facts = Arc::new(facts);
                 self.put(Delta::Claim(name, Some(facts.clone())));

@@ -10,6 +10,9 @@
 
 mod adapter;
 mod cluster;
+mod drift;
+mod lifecycle;
+mod shards;
 mod sim;
 
 use gatehouse_core::{ClusterId, Settings};

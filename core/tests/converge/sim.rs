@@ -58,6 +58,8 @@ pub struct Sim {
     pub faults: Vec<(u64, Fault)>,
     /// After every change the incremental plan is compared with the full one.
     pub oracle: bool,
+    /// Hosts that must answer at every moment, with the namespace whose edge must answer.
+    pub guard: BTreeMap<String, String>,
 }
 
 impl Sim {
@@ -78,6 +80,7 @@ impl Sim {
             log: Vec::new(),
             faults: Vec::new(),
             oracle: false,
+            guard: BTreeMap::new(),
         };
         sim.elect();
         sim
@@ -98,6 +101,11 @@ impl Sim {
         self.engine.handle(now, Event::Lease { valid_until: Mono(u64::MAX) });
         self.due.retain(|_, d| !matches!(d, Due::Watch(..) | Due::Deliver(..)));
         self.cluster.changes.clear();
+    }
+
+    /// The leader dies; another takes over.
+    pub fn change_leader(&mut self) {
+        self.elect();
     }
 
     fn at(&mut self, time: u64, due: Due) {
@@ -135,6 +143,10 @@ impl Sim {
             while let Some(entry) = self.due.first_entry().filter(|e| e.key().0 <= self.now) {
                 let due = entry.remove();
                 self.happen(due);
+            }
+            for (host, namespace) in &self.guard {
+                let reached = self.client(host);
+                assert_eq!(reached.as_ref(), Some(namespace), "{host} at {}:\n{}", self.now, self.tail());
             }
         }
         self.now = end;
@@ -236,7 +248,7 @@ impl Sim {
                 Ok(Answer::Table(pod.and_then(|ns| self.cluster.table(&ns))))
             }
             Order::Probe(Probe::Shard { address, host, .. }) => {
-                Ok(Answer::Table(self.through_alb(address, &host.as_text())))
+                Ok(Answer::Table(self.through(address, &host.as_text()).and_then(|ns| self.cluster.table(&ns))))
             }
         };
         match result {
@@ -248,35 +260,41 @@ impl Sim {
         }
     }
 
-    /// The namespace whose edge a request for the host would reach.
+    /// The namespace whose edge a request for the host would reach through any ALB.
     pub fn edge_of(&self, host: &str) -> Option<String> {
-        let host = host.replace('*', "any");
-        for listener in self.aws.live_listeners(Millis(self.now)).iter().filter(|l| l.port == 443) {
-            let exchange = Exchange {
-                https: true,
-                port: 443,
-                host: host.clone(),
-                path: "/".into(),
-                method: "GET".into(),
-                ..Exchange::default()
-            };
-            let decision = self.aws.route(Millis(self.now), &listener.load_balancer_arn, 443, &exchange)?;
-            if let DataPlaneAction::Forward { targets, .. } = decision.action {
-                let ip = targets.first()?.id.parse().ok()?;
-                return self
-                    .cluster
-                    .world
-                    .pods
-                    .iter()
-                    .find(|(_, p)| p.ip == Some(ip))
-                    .map(|(key, _)| key.namespace.clone());
-            }
-        }
-        None
+        let listeners = self.aws.live_listeners(Millis(self.now));
+        listeners.iter().filter(|l| l.port == 443).find_map(|l| self.edge_at(&l.load_balancer_arn, host))
     }
 
-    fn through_alb(&self, _address: &str, host: &str) -> Option<String> {
-        self.edge_of(host).and_then(|ns| self.cluster.table(&ns))
+    /// The namespace whose edge a request for the host would reach through this ALB.
+    fn edge_at(&self, load_balancer: &str, host: &str) -> Option<String> {
+        let exchange = Exchange {
+            https: true,
+            port: 443,
+            host: host.replace('*', "any"),
+            path: "/".into(),
+            method: "GET".into(),
+            ..Exchange::default()
+        };
+        let decision = self.aws.route(Millis(self.now), load_balancer, 443, &exchange)?;
+        let DataPlaneAction::Forward { targets, .. } = decision.action else { return None };
+        let ip = targets.first()?.id.parse().ok()?;
+        let pod = self.cluster.world.pods.iter().find(|(_, p)| p.ip == Some(ip));
+        pod.map(|(key, _)| key.namespace.clone())
+    }
+
+    /// The namespace whose edge a client of the host reaches: the name is looked up, the ALB behind it asked.
+    pub fn client(&self, host: &str) -> Option<String> {
+        self.through(&host.replace('*', "any"), host)
+    }
+
+    /// The namespace whose edge answers for the host at the ALB that this name leads to.
+    fn through(&self, name: &str, host: &str) -> Option<String> {
+        let answer = self.aws.resolve(Millis(self.now), name, "A");
+        let address = answer.records.iter().find(|r| r.kind == "A")?.value.parse().ok()?;
+        let listeners = self.aws.live_listeners(Millis(self.now));
+        let listener = listeners.iter().find(|l| l.port == 443 && l.addresses.contains(&address))?;
+        self.edge_at(&listener.load_balancer_arn, host)
     }
 
     /// A host's rule may only ever lead to the namespace that holds its claim.

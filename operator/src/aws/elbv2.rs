@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, Certificate, FixedResponseActionConfig, HostHeaderConditionConfig, IpAddressType,
-    LoadBalancerAttribute, LoadBalancerSchemeEnum, ProtocolEnum, RedirectActionConfig, RedirectActionStatusCodeEnum,
-    RuleCondition, Tag, TargetDescription, TargetGroupAttribute, TargetTypeEnum,
+    LoadBalancerAttribute, LoadBalancerSchemeEnum, Matcher, ProtocolEnum, RedirectActionConfig,
+    RedirectActionStatusCodeEnum, RuleCondition, RulePriorityPair, Tag, TargetDescription, TargetGroupAttribute,
+    TargetGroupIpAddressTypeEnum, TargetTypeEnum,
 };
-use gatehouse_core::aws::{AwsAnswer, AwsCall, ListenerKind, Refusal, RefusalClass, Target, host_condition};
+use gatehouse_core::aws::{
+    AwsAnswer, AwsCall, DefaultAction, ListenerKind, Refusal, RefusalClass, Target, host_condition,
+};
 
 use super::Failure;
 
@@ -19,6 +22,7 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
         AwsCall::ReadLimits => return read::limits(client).await,
         AwsCall::ReadTargetGroups { prefix } => return read::target_groups(client, &prefix).await,
         AwsCall::ReadTargetGroup { name } => return read::target_group(client, &name).await,
+        AwsCall::ReadLoadBalancers { prefix } => return read::load_balancers(client, &prefix).await,
         AwsCall::ReadLoadBalancer { name } => return read::load_balancer(client, &name).await,
         AwsCall::ReadListeners { load_balancer } => return read::listeners(client, &load_balancer).await,
         AwsCall::ReadRules { listener, known } => return read::rules(client, &listener, &known).await,
@@ -47,13 +51,33 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
                 .send()
                 .await?;
         }
+        AwsCall::SetSubnets { load_balancer, subnets } => {
+            let subnets = subnets.into_iter().collect();
+            client.set_subnets().load_balancer_arn(load_balancer).set_subnets(Some(subnets)).send().await?;
+        }
+        AwsCall::SetSecurityGroups { load_balancer, security_groups } => {
+            let groups = security_groups.into_iter().collect();
+            client
+                .set_security_groups()
+                .load_balancer_arn(load_balancer)
+                .set_security_groups(Some(groups))
+                .send()
+                .await?;
+        }
+        AwsCall::SetIpAddressType { load_balancer, ip_address_type } => {
+            let kind = IpAddressType::from(ip_address_type.as_str());
+            client.set_ip_address_type().load_balancer_arn(load_balancer).ip_address_type(kind).send().await?;
+        }
+        AwsCall::AddTags { resource, tags: t } => {
+            client.add_tags().resource_arns(resource).set_tags(Some(tags(&t))).send().await?;
+        }
         AwsCall::DeleteLoadBalancer { load_balancer } => {
             client.delete_load_balancer().load_balancer_arn(load_balancer).send().await?;
         }
         AwsCall::CreateListener { load_balancer, kind, certificate: arn, ssl_policy, tags: t } => {
-            let (protocol, port, action) = match kind {
-                ListenerKind::Http => (ProtocolEnum::Http, 80, redirect()),
-                ListenerKind::Https => (ProtocolEnum::Https, 443, not_found()),
+            let (protocol, port) = match kind {
+                ListenerKind::Http => (ProtocolEnum::Http, 80),
+                ListenerKind::Https => (ProtocolEnum::Https, 443),
             };
             let answer = client
                 .create_listener()
@@ -62,18 +86,19 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
                 .port(port)
                 .set_ssl_policy(ssl_policy)
                 .set_certificates(arn.map(|arn| vec![certificate(arn)]))
-                .default_actions(action)
+                .default_actions(default_action(kind))
                 .set_tags(Some(tags(&t)))
                 .send()
                 .await?;
             return Ok(AwsAnswer::Listeners(answer.listeners().iter().filter_map(read::listener).collect()));
         }
-        AwsCall::ModifyListener { listener, certificate: arn, ssl_policy } => {
+        AwsCall::ModifyListener { listener, kind, certificate: arn, ssl_policy } => {
             client
                 .modify_listener()
                 .listener_arn(listener)
-                .certificates(certificate(arn))
-                .ssl_policy(ssl_policy)
+                .set_certificates(arn.map(|arn| vec![certificate(arn)]))
+                .set_ssl_policy(ssl_policy)
+                .default_actions(default_action(kind))
                 .send()
                 .await?;
         }
@@ -101,10 +126,19 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
         AwsCall::ModifyRule { rule, hosts } => {
             client.modify_rule().rule_arn(rule).conditions(condition(&hosts)).send().await?;
         }
+        AwsCall::SetRulePriorities { priorities } => {
+            let pair = |(arn, priority)| {
+                let priority = i32::try_from(priority).unwrap_or(i32::MAX);
+                RulePriorityPair::builder().rule_arn(arn).priority(priority).build()
+            };
+            let pairs = priorities.into_iter().map(|(a, p): (String, u32)| pair((a, p))).collect();
+            client.set_rule_priorities().set_rule_priorities(Some(pairs)).send().await?;
+        }
         AwsCall::DeleteRule { rule } => {
             client.delete_rule().rule_arn(rule).send().await?;
         }
-        AwsCall::CreateTargetGroup { name, vpc, port, health_port, tags: t } => {
+        AwsCall::CreateTargetGroup { name, vpc, port, ipv6, health_check: h, tags: t } => {
+            let family = if ipv6 { TargetGroupIpAddressTypeEnum::Ipv6 } else { TargetGroupIpAddressTypeEnum::Ipv4 };
             let answer = client
                 .create_target_group()
                 .name(name)
@@ -112,18 +146,34 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
                 .port(i32::from(port))
                 .vpc_id(vpc)
                 .target_type(TargetTypeEnum::Ip)
+                .ip_address_type(family)
                 .health_check_protocol(ProtocolEnum::Http)
-                .health_check_port(health_port.to_string())
-                .health_check_path("/healthz")
-                // The fastest that ALBs offer: an edge joins after one good check, and leaves after two bad ones.
-                .health_check_interval_seconds(5)
-                .health_check_timeout_seconds(2)
-                .healthy_threshold_count(2)
-                .unhealthy_threshold_count(2)
+                .health_check_port(h.port.to_string())
+                .health_check_path(h.path)
+                .health_check_interval_seconds(number(h.interval))
+                .health_check_timeout_seconds(number(h.timeout))
+                .healthy_threshold_count(number(h.healthy))
+                .unhealthy_threshold_count(number(h.unhealthy))
+                .matcher(Matcher::builder().http_code(h.codes).build())
                 .set_tags(Some(tags(&t)))
                 .send()
                 .await?;
             return arn(answer.target_groups().first().and_then(|g| g.target_group_arn()));
+        }
+        AwsCall::ModifyTargetGroup { target_group, health_check: h } => {
+            client
+                .modify_target_group()
+                .target_group_arn(target_group)
+                .health_check_protocol(ProtocolEnum::Http)
+                .health_check_port(h.port.to_string())
+                .health_check_path(h.path)
+                .health_check_interval_seconds(number(h.interval))
+                .health_check_timeout_seconds(number(h.timeout))
+                .healthy_threshold_count(number(h.healthy))
+                .unhealthy_threshold_count(number(h.unhealthy))
+                .matcher(Matcher::builder().http_code(h.codes).build())
+                .send()
+                .await?;
         }
         AwsCall::ModifyTargetGroupAttributes { target_group, attributes } => {
             let one = |(k, v)| TargetGroupAttribute::builder().key(k).value(v).build();
@@ -175,6 +225,17 @@ fn tags(tags: &[(String, String)]) -> Vec<Tag> {
 
 fn certificate(arn: String) -> Certificate {
     Certificate::builder().certificate_arn(arn).build()
+}
+
+fn number(n: u32) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn default_action(kind: ListenerKind) -> Action {
+    match kind.default_action() {
+        DefaultAction::RedirectToHttps => redirect(),
+        DefaultAction::NotFound => not_found(),
+    }
 }
 
 fn redirect() -> Action {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::error::ProvideErrorMetadata;
-use aws_sdk_elasticloadbalancingv2::types::{self as sdk, LoadBalancerStateEnum, TargetHealthStateEnum};
+use aws_sdk_elasticloadbalancingv2::types::{
+    self as sdk, LoadBalancerStateEnum, LoadBalancerTypeEnum, TargetHealthStateEnum,
+};
 use gatehouse_core::aws::{
-    AwsAnswer, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Target, TargetGroup, TargetState,
-    hosts_of_condition,
+    AwsAnswer, DefaultAction, HealthCheck, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Target,
+    TargetGroup, TargetState, hosts_of_condition,
 };
 use gatehouse_crds::keys;
 
@@ -36,6 +38,8 @@ pub(super) async fn limits(client: &Client) -> Result<AwsAnswer, Failure> {
         target_groups: get("target-groups-per-application-load-balancer")?,
         targets: get("targets-per-application-load-balancer")?,
         certificates: get("certificates-per-application-load-balancer")?,
+        load_balancers: get("application-load-balancers")?,
+        region_target_groups: get("target-groups")?,
     }))
 }
 
@@ -76,7 +80,12 @@ pub(super) async fn target_groups(client: &Client, prefix: &str) -> Result<AwsAn
         let arn = g.target_group_arn()?.to_owned();
         Some((
             g.target_group_name()?.to_owned(),
-            TargetGroup { tags: tags.remove(&arn).unwrap_or_default(), arn, attributes: None },
+            TargetGroup {
+                tags: tags.remove(&arn).unwrap_or_default(),
+                health_check: health_check(&g),
+                arn,
+                attributes: None,
+            },
         ))
     };
     Ok(AwsAnswer::TargetGroups(found.into_iter().filter_map(one).collect()))
@@ -88,7 +97,9 @@ pub(super) async fn target_group(client: &Client, name: &str) -> Result<AwsAnswe
         Err(e) if e.code() == Some("TargetGroupNotFound") => return Ok(AwsAnswer::TargetGroups(BTreeMap::new())),
         Err(e) => return Err(e.into()),
     };
-    let Some(arn) = page.target_groups().first().and_then(|g| g.target_group_arn()).map(str::to_owned) else {
+    let Some(group) = page.target_groups().first() else { return Ok(AwsAnswer::TargetGroups(BTreeMap::new())) };
+    let health_check = health_check(group);
+    let Some(arn) = group.target_group_arn().map(str::to_owned) else {
         return Ok(AwsAnswer::TargetGroups(BTreeMap::new()));
     };
     let tags = tags(client, vec![arn.clone()]).await?.remove(&arn).unwrap_or_default();
@@ -98,7 +109,47 @@ pub(super) async fn target_group(client: &Client, name: &str) -> Result<AwsAnswe
         .iter()
         .filter_map(|a| Some((a.key()?.to_owned(), a.value().unwrap_or("").to_owned())))
         .collect();
-    Ok(AwsAnswer::TargetGroups([(name.to_owned(), TargetGroup { arn, tags, attributes: Some(attributes) })].into()))
+    let group = TargetGroup { arn, tags, health_check, attributes: Some(attributes) };
+    Ok(AwsAnswer::TargetGroups([(name.to_owned(), group)].into()))
+}
+
+fn health_check(group: &sdk::TargetGroup) -> HealthCheck {
+    let number = |n: Option<i32>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+    HealthCheck {
+        path: group.health_check_path().unwrap_or("").to_owned(),
+        port: group.health_check_port().and_then(|p| p.parse().ok()).unwrap_or(0),
+        interval: number(group.health_check_interval_seconds()),
+        timeout: number(group.health_check_timeout_seconds()),
+        healthy: number(group.healthy_threshold_count()),
+        unhealthy: number(group.unhealthy_threshold_count()),
+        codes: group.matcher().and_then(|m| m.http_code()).unwrap_or("").to_owned(),
+    }
+}
+
+pub(super) async fn load_balancers(client: &Client, prefix: &str) -> Result<AwsAnswer, Failure> {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut count = 0;
+    let mut marker = None;
+    loop {
+        let page = client.describe_load_balancers().page_size(400).set_marker(marker).send().await?;
+        // Network load balancers have a quota of their own.
+        let albs = page.load_balancers().iter().filter(|lb| lb.r#type() == Some(&LoadBalancerTypeEnum::Application));
+        for lb in albs {
+            count += 1;
+            if let (Some(name), Some(arn)) = (lb.load_balancer_name(), lb.load_balancer_arn())
+                && name.starts_with(prefix)
+            {
+                names.insert(arn.to_owned(), name.to_owned());
+            }
+        }
+        marker = page.next_marker().map(str::to_owned);
+        if marker.is_none() {
+            break;
+        }
+    }
+    let mut tags = tags(client, names.keys().cloned().collect()).await?;
+    let tags = names.into_iter().map(|(arn, name)| (name, tags.remove(&arn).unwrap_or_default())).collect();
+    Ok(AwsAnswer::LoadBalancers { count, tags })
 }
 
 pub(super) fn balancer(lb: &sdk::LoadBalancer) -> Option<LoadBalancer> {
@@ -107,6 +158,9 @@ pub(super) fn balancer(lb: &sdk::LoadBalancer) -> Option<LoadBalancer> {
         dns_name: lb.dns_name()?.to_lowercase(),
         zone_id: lb.canonical_hosted_zone_id()?.to_owned(),
         active: lb.state().and_then(|s| s.code()) == Some(&LoadBalancerStateEnum::Active),
+        subnets: lb.availability_zones().iter().filter_map(|z| z.subnet_id().map(str::to_owned)).collect(),
+        security_groups: lb.security_groups().iter().cloned().collect(),
+        ip_address_type: lb.ip_address_type().map_or_else(|| "ipv4".to_owned(), |t| t.as_str().to_owned()),
         tags: None,
         attributes: None,
     })
@@ -136,10 +190,21 @@ pub(super) fn listener(l: &sdk::Listener) -> Option<(ListenerKind, Listener)> {
         _ => return None,
     };
     let certificate = l.certificates().first().and_then(|c| c.certificate_arn()).map(str::to_owned);
-    Some((
-        kind,
-        Listener { arn: l.listener_arn()?.to_owned(), certificate, ssl_policy: l.ssl_policy().map(str::to_owned) },
-    ))
+    let default_action = matches!(l.default_actions(), [only] if means(kind, only));
+    let ssl_policy = l.ssl_policy().map(str::to_owned);
+    Some((kind, Listener { arn: l.listener_arn()?.to_owned(), certificate, ssl_policy, default_action }))
+}
+
+/// Whether the action is the one that the listener should fall back to.
+fn means(kind: ListenerKind, action: &sdk::Action) -> bool {
+    match kind.default_action() {
+        DefaultAction::RedirectToHttps => action.redirect_config().is_some_and(|r| {
+            r.protocol() == Some("HTTPS")
+                && r.port() == Some("443")
+                && r.status_code() == Some(&sdk::RedirectActionStatusCodeEnum::Http301)
+        }),
+        DefaultAction::NotFound => action.fixed_response_config().is_some_and(|f| f.status_code() == Some("404")),
+    }
 }
 
 pub(super) async fn listeners(client: &Client, load_balancer: &str) -> Result<AwsAnswer, Failure> {
@@ -179,7 +244,7 @@ pub(super) async fn rules(client: &Client, listener: &str, known: &BTreeSet<Stri
 /// A rule of a form that we do not write has no hosts for us: it is a stranger's, or was changed by hand.
 fn rule(rule: &sdk::Rule, tags: Option<&TagMap>) -> Option<ListenerRule> {
     let hosts = match rule.conditions() {
-        [only] => only.host_header_config().map_or_else(BTreeSet::new, |h| {
+        [only] if rule.transforms().is_empty() => only.host_header_config().map_or_else(BTreeSet::new, |h| {
             hosts_of_condition(h.values().iter().map(String::as_str), h.regex_values().iter().map(String::as_str))
         }),
         _ => BTreeSet::new(),

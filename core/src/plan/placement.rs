@@ -1,0 +1,245 @@
+//! Where a host stands: sticky, decided by the quota model before the first call, and moved make-before-break.
+//!
+//! A claim's placement names the shard the host goes to and, while clients may still come there, the one it comes from.
+//! Both are served. The record flips when the new side is whole, and the old side goes when no client can remember it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatehouse_crds::{AdmittedApp, Placement, Tls};
+use gatehouse_route::Host;
+
+use crate::desired::HostDesired;
+use crate::identity::ShardKey;
+use crate::time::Mono;
+use crate::world::LoadBalancerFacts;
+
+use super::{Draft, NamespaceLoad, ShardLoad, View};
+
+/// Seconds an ALB keeps an idle client's connection unless told otherwise.
+const CLIENT_KEEP_ALIVE: u64 = 3_600;
+
+/// The shards a placement speaks of: where to, and where from.
+pub(crate) fn shards<'a>(load_balancer: &'a str, placement: &Placement) -> impl Iterator<Item = ShardKey> + use<'a> {
+    let index = |i: i32| u32::try_from(i).unwrap_or(0);
+    let to = index(placement.shard);
+    let from = placement.from.map(index).filter(|f| *f != to);
+    std::iter::once(to).chain(from).map(move |index| ShardKey { load_balancer: load_balancer.to_owned(), index })
+}
+
+/// The placement of a host on every load balancer that its apps name.
+pub(super) fn place(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    host: &Host,
+    admitted: &BTreeMap<String, AdmittedApp>,
+    now: &BTreeMap<String, Placement>,
+) -> BTreeMap<String, Placement> {
+    let view = draft.view;
+    let wanted: BTreeSet<&String> = admitted.values().flat_map(|a| &a.load_balancers).collect();
+    let mut out = BTreeMap::new();
+    for name in wanted {
+        let Some(lb) = view.world.load_balancers.get(name) else {
+            // Its ALB may stand; where the host was is worth knowing when it comes back.
+            out.extend(now.get(name).map(|p| (name.clone(), p.clone())));
+            continue;
+        };
+        if let Some(placement) = now.get(name) {
+            out.insert(name.clone(), moved(draft, namespace, host, name, lb, placement));
+            continue;
+        }
+        let tls = admitted.values().find_map(|a| a.tls.clone()).unwrap_or_default();
+        match choose(&view, namespace, host, &tls, name, lb) {
+            Ok(index) => {
+                out.insert(name.clone(), Placement { shard: i32::try_from(index).unwrap_or(i32::MAX), from: None });
+            }
+            Err(binding) => draft.hold(format!(
+                "{host}: no shard of {name} has room ({binding}); raise spec.limits.shards, or the account's quotas"
+            )),
+        }
+    }
+    out
+}
+
+/// One step of a move, if there is one.
+fn moved(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    host: &Host,
+    name: &str,
+    lb: &LoadBalancerFacts,
+    placement: &Placement,
+) -> Placement {
+    let to = lb.status.moves.iter().find(|m| m.namespace == namespace).map(|m| m.shard);
+    match (to, placement.from) {
+        (Some(to), None) if to != placement.shard => Placement { shard: to, from: Some(placement.shard) },
+        // Back to where it came from: that side still stands.
+        (Some(to), Some(from)) if to == from => Placement { shard: from, from: Some(placement.shard) },
+        (_, Some(_)) if left_behind(draft, host, name, lb, placement) => {
+            Placement { shard: placement.shard, from: None }
+        }
+        (_, Some(from)) => {
+            draft.wait(format!("{host} to leave shard {from} of {name}"));
+            placement.clone()
+        }
+        _ => placement.clone(),
+    }
+}
+
+/// Whether no client can come to the old side any more.
+fn left_behind(draft: &mut Draft<'_>, host: &Host, name: &str, lb: &LoadBalancerFacts, placement: &Placement) -> bool {
+    let view = draft.view;
+    let Some(new) = shards(name, placement).next() else { return false };
+    let Some(zones) = super::zones_for(&view, host, name) else { return false };
+    for zone in zones {
+        let Some(records) = view.observed.records_of(&zone, host) else { return false };
+        if records.at_host.is_empty() {
+            // Never published here: nobody has learned the old address.
+            continue;
+        }
+        if !super::record::points_to(&view, &records, &new)
+            || super::record::published(&view, host, &zone) != Some(true)
+        {
+            return false;
+        }
+        let flipped = view.memory.flipped.get(&(zone.clone(), host.clone())).copied();
+        let until = flipped.unwrap_or(view.memory.started).plus(client_memory(&view, lb));
+        if view.now.mono < until {
+            draft.wake(until);
+            return false;
+        }
+    }
+    true
+}
+
+/// Milliseconds during which clients may come to an address that DNS names no more: the record's TTL, or a connection
+/// that they keep.
+fn client_memory(view: &View<'_>, lb: &LoadBalancerFacts) -> u64 {
+    let keep_alive = lb.spec.attributes.get("client_keep_alive.seconds").and_then(|s| s.parse().ok());
+    view.settings.record_ttl.max(keep_alive.unwrap_or(CLIENT_KEEP_ALIVE) * 1000)
+}
+
+/// Where a new host goes: to the shard that has its rule already (a cluster that was rebuilt), else where its
+/// namespace stands, else to the first with room.
+fn choose(
+    view: &View<'_>,
+    namespace: &str,
+    host: &Host,
+    tls: &Tls,
+    name: &str,
+    lb: &LoadBalancerFacts,
+) -> Result<u32, String> {
+    if lb.meta.deleting {
+        return Err(format!("{name} is being deleted"));
+    }
+    let shards = u32::try_from(lb.spec.limits.shards).unwrap_or(1);
+    let key = |index| ShardKey { load_balancer: name.to_owned(), index };
+    let standing = |index: &u32| {
+        let rules = super::rules::rules_of(view, &key(*index), namespace);
+        rules.is_some_and(|rules| rules.iter().any(|(_, r)| r.hosts.contains(host)))
+    };
+    if let Some(index) = (0..shards).find(standing) {
+        return Ok(index);
+    }
+    let at_home = |index: &u32| view.load.get(&key(*index)).is_some_and(|l| l.namespaces.contains_key(namespace));
+    let has_room = |index: &u32| {
+        room(view, namespace, std::slice::from_ref(host), &key(*index), lb)
+            .and_then(|()| certificate_room(view, namespace, host, tls, &key(*index), lb))
+    };
+    if let Some(index) = (0..shards).filter(at_home).find(|i| has_room(i).is_ok()) {
+        return Ok(index);
+    }
+    let mut binding = String::new();
+    for index in 0..shards {
+        match has_room(&index) {
+            Ok(()) => return Ok(index),
+            Err(reason) => binding = reason,
+        }
+    }
+    Err(binding)
+}
+
+/// The quota model: whether the shard can take these hosts of the namespace too and still has a spare rule to swap
+/// with. Otherwise the quota that binds.
+pub(super) fn room(
+    view: &View<'_>,
+    namespace: &str,
+    hosts: &[Host],
+    shard: &ShardKey,
+    lb: &LoadBalancerFacts,
+) -> Result<(), String> {
+    let quotas = quotas(view, lb);
+    let empty = ShardLoad::default();
+    let load = view.load.get(shard).unwrap_or(&empty);
+    let own = load.namespaces.get(namespace);
+    let over = |what: &str, used: u32, quota: u32| Err(format!("{what} {used}/{quota} on shard {}", shard.index));
+    // As packed as compaction can make them: five hosts of a namespace share a rule.
+    let mine = own.copied().unwrap_or_default();
+    let rules = load.rules() - mine.rules() + hosts.iter().fold(mine, NamespaceLoad::with).rules();
+    let foreign = foreign_rules(view, shard);
+    if rules + foreign + 1 > quotas.rules {
+        return over("rules", load.rules() + foreign, quotas.rules);
+    }
+    let groups = u32::try_from(load.namespaces.len()).unwrap_or(u32::MAX);
+    if own.is_none() && groups >= quotas.target_groups {
+        return over("target groups", groups, quotas.target_groups);
+    }
+    let pods = super::rules::pods_at_most(lb);
+    if own.is_none() && (groups + 1).saturating_mul(pods) > quotas.targets {
+        return over("targets", groups.saturating_mul(pods), quotas.targets);
+    }
+    Ok(())
+}
+
+/// Whether the certificate that the host will need fits on the listener.
+fn certificate_room(
+    view: &View<'_>,
+    namespace: &str,
+    host: &Host,
+    tls: &Tls,
+    shard: &ShardKey,
+    lb: &LoadBalancerFacts,
+) -> Result<(), String> {
+    let quota = quotas(view, lb).certificates;
+    let load = view.load.get(shard).map_or(0, ShardLoad::hosts);
+    // Every host needs one at most, and the default is not counted.
+    if load < quota {
+        return Ok(());
+    }
+    let wanted = super::shard::wanted_certificates(view, shard);
+    let placed = HostDesired {
+        placement: [(shard.load_balancer.clone(), shard.index)].into(),
+        tls: tls.clone(),
+        ..HostDesired::default()
+    };
+    let needs = super::certificate_for(view, namespace, host, &shard.load_balancer, &placed);
+    let used = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+    if needs.is_some_and(|arn| !wanted.contains(&arn)) && used >= quota {
+        return Err(format!("certificates {used}/{quota} on shard {}", shard.index));
+    }
+    Ok(())
+}
+
+/// Rules on our listener that are not ours: they use the quota too.
+fn foreign_rules(view: &View<'_>, shard: &ShardKey) -> u32 {
+    let rules = view.observed.shards.get(shard).and_then(|s| s.rules.last());
+    let foreign = rules.into_iter().flat_map(|r| r.values());
+    let count = foreign.filter(|r| r.cluster.as_ref() != Some(&view.settings.cluster_id.0)).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// The account's numbers, or AWS's defaults until they are read.
+pub(super) fn quotas(view: &View<'_>, lb: &LoadBalancerFacts) -> crate::aws::Limits {
+    view.observed.limits.get(&lb.spec.region).and_then(|c| c.last()).cloned().unwrap_or_default()
+}
+
+/// When a shard that nothing stands on any more may be taken down. The first one stays.
+pub(super) fn retires_at(view: &View<'_>, shard: &ShardKey) -> Option<Mono> {
+    if shard.index == 0 || view.load.contains_key(shard) {
+        return None;
+    }
+    let observed = view.observed.shards.get(shard)?;
+    // Without an HTTPS listener there is no rule to read.
+    let deaf = super::rules::without_listener(view, shard);
+    let emptied = observed.emptied_at.or(deaf.then_some(observed.listeners.at))?;
+    Some(emptied.plus(view.settings.shard_idle))
+}

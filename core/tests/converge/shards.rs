@@ -1,0 +1,144 @@
+//! Several ALBs: the quota model, moves without a gap, rules merged under pressure.
+
+use gatehouse_crds::RequestState;
+
+use crate::sim::Sim;
+use crate::{BALANCER, app, aws, policy, ready, settings};
+
+/// One load balancer whose ALBs take so many rules.
+fn start(rules: i64) -> Sim {
+    let mut aws = aws();
+    aws.quotas.set(awsim_model::settings::quota::RULES, rules).unwrap();
+    let mut sim = Sim::new(settings(), aws);
+    for ns in ["team-a", "team-b", "team-c", "team-d"] {
+        sim.cluster.namespace(ns);
+        sim.cluster.service(ns, "web", 8080);
+        let hosts: Vec<String> = (0..8).map(|i| format!("{ns}-{i}.example.com")).collect();
+        sim.cluster.policy(ns, &policy(ns, &format!("[{}]", hosts.join(", "))));
+    }
+    sim.cluster.load_balancer("public", BALANCER);
+    sim
+}
+
+fn publish(sim: &mut Sim, namespace: &str, index: usize) {
+    sim.cluster.app(namespace, &format!("app-{index}"), &app(&format!("[{namespace}-{index}.example.com]"), "web"));
+}
+
+fn balancers(sim: &Sim) -> usize {
+    sim.aws.essence()["loadBalancers"].as_object().unwrap().len()
+}
+
+fn shard_of(sim: &Sim, host: &str) -> i32 {
+    let claim = &sim.cluster.world.claims[&format!("h.{host}")];
+    assert_eq!(claim.status.placement["public"].from, None, "{host} is on the move");
+    claim.status.placement["public"].shard
+}
+
+/// With a quota of three rules, two may be used: the third namespace opens the second ALB, and no call is wasted on
+/// what cannot fit. The second ALB goes when nothing stands on it.
+#[test]
+fn a_full_shard_opens_the_next_and_an_empty_one_goes() {
+    let mut sim = start(3);
+    for ns in ["team-a", "team-b", "team-c"] {
+        publish(&mut sim, ns, 0);
+        sim.run(30_000);
+    }
+    sim.run(60_000);
+    assert_eq!(balancers(&sim), 2);
+    for ns in ["team-a", "team-b", "team-c"] {
+        assert_eq!(sim.client(&format!("{ns}-0.example.com")).as_deref(), Some(ns), "{}", sim.tail());
+    }
+    assert_eq!((shard_of(&sim, "team-b-0.example.com"), shard_of(&sim, "team-c-0.example.com")), (0, 1));
+    assert!(!sim.log.iter().any(|l| l.contains("TooMany")), "a call was wasted");
+    sim.cluster.delete_app("team-c", "app-0");
+    sim.run(600_000);
+    assert_eq!(balancers(&sim), 2, "it may be needed again soon");
+    sim.run(2 * 3_600_000);
+    assert_eq!(balancers(&sim), 1, "{}", sim.tail());
+}
+
+/// A leader that knows nothing finds the second ALB although nothing is placed on it.
+#[test]
+fn a_new_leader_finds_an_idle_shard() {
+    let mut sim = start(3);
+    for ns in ["team-a", "team-b", "team-c"] {
+        publish(&mut sim, ns, 0);
+        sim.run(30_000);
+    }
+    sim.cluster.delete_app("team-c", "app-0");
+    sim.run(600_000);
+    sim.change_leader();
+    sim.run(2 * 3_600_000);
+    assert_eq!(balancers(&sim), 1, "{}", sim.tail());
+}
+
+/// When no shard has room the app is told which quota binds; the others go on; room heals it.
+#[test]
+fn without_room_the_binding_quota_is_told() {
+    let mut sim = start(3);
+    let one = BALANCER.to_owned() + "limits: {shards: 1}\n";
+    sim.cluster.load_balancer("public", &one);
+    for ns in ["team-a", "team-b", "team-c"] {
+        publish(&mut sim, ns, 0);
+        sim.run(30_000);
+    }
+    let app = &sim.cluster.world.apps[&gatehouse_core::AppKey::new("team-c", "app-0")];
+    let accepted = app.status.conditions.iter().find(|c| c.type_ == "Accepted").unwrap();
+    assert_eq!(accepted.reason, "NoShardWithRoom", "{accepted:?}");
+    sim.cluster.delete_app("team-b", "app-0");
+    sim.run(200_000);
+    assert!(ready(&sim, "team-c", "app-0"), "{}", sim.tail());
+}
+
+/// Hosts added one by one have a rule each; when the quota presses they are merged, and no request fails meanwhile.
+#[test]
+fn rules_are_merged_under_pressure() {
+    let mut sim = start(5);
+    for i in 0..4 {
+        publish(&mut sim, "team-a", i);
+        sim.run(30_000);
+    }
+    for i in 0..4 {
+        sim.guard.insert(format!("team-a-{i}.example.com"), "team-a".into());
+    }
+    publish(&mut sim, "team-b", 0);
+    sim.run(300_000);
+    assert!(ready(&sim, "team-b", "app-0"), "{}", sim.tail());
+    assert_eq!(shard_of(&sim, "team-b-0.example.com"), 0);
+    assert_eq!(balancers(&sim), 1);
+    assert!(!sim.log.iter().any(|l| l.contains("TooMany")), "a call was wasted");
+}
+
+/// A namespace moves by request: every moment of the way a client reaches its edge.
+#[test]
+fn a_namespace_moves_without_a_gap() {
+    let mut sim = start(100);
+    publish(&mut sim, "team-a", 0);
+    publish(&mut sim, "team-a", 1);
+    publish(&mut sim, "team-b", 0);
+    sim.run(60_000);
+    for host in ["team-a-0.example.com", "team-a-1.example.com"] {
+        sim.guard.insert(host.into(), "team-a".into());
+    }
+    sim.guard.insert("team-b-0.example.com".into(), "team-b".into());
+    sim.cluster.request("public", "move", "namespace=team-a shard=7");
+    sim.run(5_000);
+    let status = sim.cluster.world.load_balancers["public"].status.clone();
+    assert_eq!(status.requests[0].state, RequestState::Refused, "{:?}", status.requests);
+    sim.cluster.request("public", "move", "namespace=team-a shard=1");
+    sim.run(120_000);
+    let status = sim.cluster.world.load_balancers["public"].status.clone();
+    assert_eq!((status.requests[0].state, status.moves.len()), (RequestState::Working, 1), "{:?}", status.requests);
+    let rules = |sim: &Sim| {
+        let aws = sim.aws.essence();
+        let listeners = aws["loadBalancers"].as_object().unwrap().values().map(|lb| lb["listeners"]["443"].clone());
+        listeners.map(|l| l["rules"].as_array().unwrap().len()).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(&sim).iter().sum::<usize>(), 5, "both sides stand while clients may keep a connection");
+    // client_keep_alive is an hour.
+    sim.run(2 * 3_600_000);
+    let status = sim.cluster.world.load_balancers["public"].status.clone();
+    assert_eq!((status.requests[0].state, status.moves.len()), (RequestState::Done, 0), "{:?}", status.requests);
+    assert_eq!(rules(&sim).iter().sum::<usize>(), 3, "{}", sim.tail());
+    assert_eq!((shard_of(&sim, "team-a-0.example.com"), shard_of(&sim, "team-b-0.example.com")), (1, 0));
+}
