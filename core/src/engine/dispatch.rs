@@ -1,7 +1,8 @@
 //! Which step goes out next, and how it goes.
 
 use super::{Effect, Engine, InFlight};
-use crate::aws::{AwsCall, Family};
+use crate::aws::{AwsCall, Family, RecordData};
+use crate::observed::Scope;
 use crate::plan::{Order, Step};
 use crate::time::Mono;
 
@@ -60,6 +61,10 @@ impl Engine {
                     epoch = self.observed.read_sent(scope);
                 } else {
                     self.observed.write_sent(scope);
+                    // What was never written before had no cell: from now on it is waited for.
+                    if matches!(scope, Scope::Requests(..) | Scope::Validation(..)) {
+                        self.mark_scope(scope, false);
+                    }
                 }
             }
         }
@@ -84,7 +89,13 @@ impl Engine {
                     else {
                         continue;
                     };
-                    let fits = *same == zone && candidate.key != step.key && all.len() + changes.len() <= BATCH;
+                    // Two namespaces may need one validation record; a batch that creates it twice is refused whole.
+                    let fits = *same == zone
+                        && candidate.key != step.key
+                        && all.len() + changes.len() <= BATCH
+                        && !changes
+                            .iter()
+                            .any(|c| matches!(c.record.data, RecordData::Cname { .. }) && all.contains(c));
                     // Its part was planned before the last outcome at most by a wake; records are guarded by CREATE and DELETE.
                     if fits && !self.back_off.contains_key(&candidate.key) && !self.dirty.contains(other) {
                         all.extend(changes.iter().cloned());

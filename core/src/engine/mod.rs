@@ -194,6 +194,9 @@ impl Engine {
     fn kube(&mut self, now: Now, delta: Delta) {
         let before = self.world.complete();
         let touched = self.index.touch(&self.world, &delta);
+        // What a claim is for never changes; that there is one decides whether a certificate is needed.
+        let claimed =
+            matches!(&delta, Delta::Claim(name, new) if new.is_some() != self.world.claims.contains_key(name));
         if !self.world.apply(delta.clone()) {
             return;
         }
@@ -203,6 +206,9 @@ impl Engine {
         } else if self.world.complete() {
             let touched = touched.merge(self.index.touch(&self.world, &delta));
             self.index.note(&self.world, &mut self.memory, now.mono, &delta);
+            if claimed {
+                self.mark_certificates();
+            }
             if matches!(delta, Delta::Namespace(..)) {
                 for name in self.world.policies.keys().cloned().collect::<Vec<_>>() {
                     self.soon(PartKey::Policy(name));

@@ -88,7 +88,7 @@ impl Sim {
     }
 
     /// A new leader: it knows what a fresh watch shows, and nothing else.
-    fn elect(&mut self) {
+    pub fn elect(&mut self) {
         self.term += 1;
         self.engine = Engine::new(self.settings.clone(), Buckets::default());
         let now = self.now();
