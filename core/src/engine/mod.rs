@@ -432,6 +432,23 @@ impl Engine {
         &self.observed
     }
 
+    /// Region, ARN and end (seconds since 1970) of every certificate that a listener of ours serves.
+    pub fn certificate_ends(&self) -> impl Iterator<Item = (&str, &str, i64)> {
+        let served = self.observed.shards.iter().flat_map(|(shard, observed)| {
+            let region = self.world.load_balancers.get(&shard.load_balancer).map(|lb| lb.spec.region.as_str());
+            let https = observed.listeners.last().and_then(|l| l.get(&crate::aws::ListenerKind::Https));
+            let default = https.and_then(|l| l.certificate.as_ref());
+            let more = observed.certificates.last().into_iter().flatten();
+            region
+                .into_iter()
+                .flat_map(move |region| default.into_iter().chain(more.clone()).map(move |arn| (region, arn)))
+        });
+        served.filter_map(|(region, arn)| {
+            let certificate = self.observed.certificates.get(region)?.last()?.get(arn)?;
+            (certificate.not_after != 0).then_some((region, arn.as_str(), certificate.not_after))
+        })
+    }
+
     /// Numbers.
     #[must_use]
     pub fn counters(&self) -> &Counters {
