@@ -1,12 +1,12 @@
 //! Certificates: asked for once, proved through the zone, attached, replaced, given back; and never a foreign name.
 
-use awsim_model::Millis;
 use awsim_model::api::acm::{
     CertificateSummary, DeleteCertificate, ImportCertificate, ImportedFacts, ListCertificates,
 };
 use awsim_model::api::route53::{
     Change, ChangeBatch, ChangeResourceRecordSets, ListResourceRecordSets, ResourceRecord, ResourceRecordSet,
 };
+use awsim_model::{Caller, Millis, Policy};
 use gatehouse_core::AppKey;
 use gatehouse_crds::{Condition, ConditionStatus};
 
@@ -328,4 +328,27 @@ fn nothing_is_asked_for_without_a_public_zone() {
     sim.run(120_000);
     assert_eq!(condition(&sim, "team-a", "far", "CertificateReady").reason, "NoHostedZone");
     assert_eq!(requests(&sim), 0);
+}
+
+/// The shipped IAM policy allows every call of a whole life, and does not let us delete a stranger's certificate.
+#[test]
+fn the_iam_policy_is_enough() {
+    let text = include_str!("../../../config/iam/policy.json")
+        .replace("REGION", "eu-central-1")
+        .replace("ACCOUNT", "123456789012")
+        .replace("CLUSTER_ID", "test")
+        .replace("ZONE_ID", "Z0EXAMPLE1");
+    let mut sim = start("Request");
+    sim.caller = Caller::limited("gatehouse", Policy::parse(&text).unwrap());
+    create(&mut sim);
+    sim.run(120_000);
+    assert!(ready(&sim, "team-a", "shop"), "{:?}\n{}", condition(&sim, "team-a", "shop", "Ready"), sim.tail());
+    sim.cluster.delete_app("team-a", "shop");
+    sim.run(HOUR);
+    assert_eq!(listed(&mut sim).len(), 0, "{}", sim.tail());
+    let denied: Vec<&String> = sim.log.iter().filter(|l| l.contains("AccessDenied")).collect();
+    assert!(denied.is_empty(), "{denied:?}");
+    let foreign = import(&mut sim, &["shop.a.example.com"], DAY);
+    let delete = DeleteCertificate { certificate_arn: foreign };
+    assert!(sim.aws.ask(Millis(sim.now), &sim.caller.clone(), delete).is_err());
 }

@@ -46,7 +46,7 @@ pub struct Sim {
     pub aws: Aws,
     pub cluster: Cluster,
     pub settings: Settings,
-    caller: Caller,
+    pub caller: Caller,
     due: BTreeMap<(u64, u64), Due>,
     seq: u64,
     /// Which leader; answers to former ones go nowhere.
