@@ -4,6 +4,8 @@ pub(super) mod clean_up;
 pub(super) mod listener;
 pub(super) mod request;
 mod status;
+#[cfg(test)]
+mod tests;
 pub(super) mod validation;
 
 use std::cmp::Reverse;
@@ -74,6 +76,11 @@ pub fn certificate_for(
             (fresh, shared(lb, arn), fresh && attached(view, &shard, arn), end, Reverse(*arn))
         })
         .map(|(arn, _)| arn.clone())
+}
+
+/// Region of an ACM ARN.
+fn region_of(arn: &str) -> &str {
+    arn.split(':').nth(3).unwrap_or_default()
 }
 
 /// Whether the load balancer's owner lets every namespace be served by it.

@@ -131,6 +131,7 @@ fn listeners(draft: &mut Draft<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, al
     if !have.contains_key(&ListenerKind::Http) {
         create(draft, ListenerKind::Http, None, None);
     }
+    certificate::listener::check(draft, lb);
     let default = certificate::listener::default(&view, shard, lb);
     let Some(https) = have.get(&ListenerKind::Https) else {
         match default {

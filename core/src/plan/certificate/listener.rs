@@ -10,7 +10,7 @@ use crate::observed::Scope;
 use crate::plan::{Draft, View};
 use crate::world::LoadBalancerFacts;
 
-use super::{attached, certificate_for, shared};
+use super::{attached, certificate_for, region_of, shared};
 
 /// What hosts on a shard need.
 struct Wanted {
@@ -35,10 +35,39 @@ fn wanted(view: &View<'_>, shard: &ShardKey) -> Wanted {
     out
 }
 
+/// Why the certificate that the spec names as default cannot be it, if something speaks against it.
+fn unfit(view: &View<'_>, lb: &LoadBalancerFacts) -> Option<String> {
+    let arn = lb.spec.certificates.default.as_ref()?;
+    let region = &lb.spec.region;
+    if region_of(arn) != region {
+        return Some(format!("is in {:?}, the load balancer in {region}; name one of {region}", region_of(arn)));
+    }
+    // One that is not listed may be of a kind that ACM hides: AWS has the last word on it.
+    let listed = view.observed.certificates.get(region).and_then(|c| c.known())?.get(arn)?;
+    (!listed.usable(view.now.wall)).then(|| "is not issued, or has expired; name an issued one".to_owned())
+}
+
+/// Tells what is wrong with the certificates that the spec names.
+pub(in crate::plan) fn check(draft: &mut Draft<'_>, lb: &LoadBalancerFacts) {
+    if let (Some(arn), Some(why)) = (&lb.spec.certificates.default, unfit(&draft.view, lb)) {
+        draft.hold(format!("spec.certificates.default: {arn:?} {why}; until then another certificate is the default"));
+    }
+    for (i, arn) in lb.spec.certificates.shared.iter().enumerate() {
+        let (there, here) = (region_of(arn), &lb.spec.region);
+        if there != here {
+            draft.hold(format!(
+                "spec.certificates.shared[{i}]: {arn:?} is in {there:?}, the load balancer in {here}; name one of {here}"
+            ));
+        }
+    }
+}
+
 /// The default certificate: the one the spec names; else the one the listener has, while it is usable and serves a
 /// host or everybody; else the first that a host needs. It does not flip: what replaces it is kept in turn.
 pub(in crate::plan) fn default(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts) -> Option<String> {
-    if let Some(arn) = &lb.spec.certificates.default {
+    if let Some(arn) = &lb.spec.certificates.default
+        && unfit(view, lb).is_none()
+    {
         return Some(arn.clone());
     }
     let listeners = view.observed.shards.get(shard)?.listeners.known()?;

@@ -12,7 +12,7 @@ use crate::plan::{PartKey, View};
 use crate::time::Wall;
 
 use super::request::{Standing, standing};
-use super::{attached, certificate_for, listener, mode, request, ungranted, validation};
+use super::{attached, certificate_for, listener, mode, region_of, request, ungranted, validation};
 
 const TYPE: &str = "CertificateReady";
 
@@ -60,11 +60,6 @@ pub(in crate::plan) fn judge(view: &View<'_>, namespace: &str, places: &[(Host, 
             (TYPE, ConditionStatus::True, "ExpiresSoon".into(), message)
         }
     }
-}
-
-/// Region of an ACM ARN.
-fn region_of(arn: &str) -> &str {
-    arn.split(':').nth(3).unwrap_or_default()
 }
 
 fn named(
