@@ -107,6 +107,22 @@ fn a_requested_certificate_is_issued_attached_and_given_back() {
     assert_eq!(validation_records(&mut sim).len(), 3, "validation records stay");
 }
 
+/// The last certificate of a listener is its default and goes after it.
+#[test]
+fn the_default_certificate_goes_after_its_load_balancer() {
+    let mut sim = start("Request");
+    sim.cluster.load_balancer("public", &BALANCER.replace("certificates: {shared", "certificates: {mode: Request} #"));
+    create(&mut sim);
+    sim.run(120_000);
+    assert!(ready(&sim, "team-a", "shop"), "{}", sim.tail());
+    sim.cluster.delete_app("team-a", "shop");
+    sim.run(HOUR);
+    assert_eq!(listed(&mut sim).len(), 1, "a listener must have one");
+    sim.cluster.delete_load_balancer("public");
+    sim.run(2 * HOUR);
+    assert_eq!(listed(&mut sim).len(), 0, "{}", sim.tail());
+}
+
 /// Plays a request and a removal once for every call, with the fault at that call.
 fn matrix(fault: Fault) {
     let play = |sim: &mut Sim| {
@@ -199,7 +215,7 @@ fn a_refused_request_backs_off_and_is_told() {
         sim.elect();
         sim.log.retain(|line| line.contains("RequestCertificate {"));
     }
-    // One for the bundle and one of team-b, then 1, 2, 4, 8, 16 and 24 hours apart for each of the two hosts.
+    // One of team-b, one for the bundle, at once one for each of its hosts, then 2, 4, 8, 16 and 24 hours apart.
     assert!((20..=2 * 36).contains(&requests(&sim)), "{} requests in a month", requests(&sim));
     assert!(listed(&mut sim).len() <= 4, "failed ones are given back: {:?}", listed(&mut sim));
 }

@@ -101,7 +101,9 @@ pub(super) fn standing(view: &View<'_>, namespace: &str, host: &Host, load_balan
         Some((arn, certificate, attempt)) => {
             let failures = attempt + 1;
             let age = view.now.wall.since(Wall(certificate.created));
-            if age < wait_after(failures) {
+            // A bundle that failed is split at once: most of its hosts may be well.
+            let bundle = attempt == 0 && certificate.names.len() > 1;
+            if age < wait_after(failures) && !bundle {
                 let reason = certificate.details.as_ref().and_then(|d| d.failure.clone());
                 let why = reason.unwrap_or_else(|| match certificate.status {
                     CertificateStatus::TimedOut => "VALIDATION_TIMED_OUT".to_owned(),
