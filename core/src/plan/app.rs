@@ -301,7 +301,10 @@ fn refusal_of<'a>(
 ) -> Option<(&'a super::StepKey, &'a crate::aws::Refusal)> {
     view.memory.refusals.iter().find(|(step, refusal)| {
         let ours = step.part == PartKey::Namespace(namespace.to_owned()) || step.part == PartKey::Shard(shard.clone());
-        ours && !matches!(refusal.class, crate::aws::RefusalClass::Throttled | crate::aws::RefusalClass::Stale)
+        // What ACM or a listener says of certificates is told by CertificateReady, to those whom it concerns.
+        let certificate = super::certificate::STEPS.iter().any(|prefix| step.what.starts_with(prefix));
+        ours && !certificate
+            && !matches!(refusal.class, crate::aws::RefusalClass::Throttled | crate::aws::RefusalClass::Stale)
     })
 }
 

@@ -24,6 +24,9 @@ use super::{Draft, View};
 
 pub(super) use status::judge;
 
+/// How the keys of steps begin that are about one certificate.
+pub(super) const STEPS: &[&str] = &[request::STEP, listener::ATTACH, "delete certificate "];
+
 /// The longest a part sleeps before it looks at the calendar again: clocks jump.
 const DAY: u64 = 86_400_000;
 

@@ -12,6 +12,9 @@ use crate::world::LoadBalancerFacts;
 
 use super::{attached, certificate_for, region_of, shared};
 
+/// How the keys of steps begin that put a certificate on a listener.
+pub(super) const ATTACH: &str = "attach certificate ";
+
 /// What hosts on a shard need.
 struct Wanted {
     /// Certificates.
@@ -118,7 +121,7 @@ pub(in crate::plan) fn plan(
     // Each has a step and a back-off of its own: one that AWS does not take keeps no other from the listener.
     for arn in missing.iter().take(room) {
         let call = AwsCall::AddListenerCertificates { listener: listener.to_owned(), certificate: (*arn).clone() };
-        draft.call(format!("attach certificate {arn}"), region, scope.clone(), call);
+        draft.call(format!("{ATTACH}{arn}"), region, scope.clone(), call);
     }
     for arn in missing.iter().skip(room) {
         draft.hold(format!("certificate {arn} is not attached: {}", full(shard, used, limit)));

@@ -20,6 +20,9 @@ use crate::time::Wall;
 
 use super::{certificate_for, may_use, mode, ours_for, tags, wake_at_wall};
 
+/// How the keys of requests begin.
+pub(super) const STEP: &str = "request certificate ";
+
 /// Names of one certificate: ACM's default quota.
 const NAMES: usize = 10;
 /// A common name has at most so many characters.
@@ -211,7 +214,7 @@ pub(super) fn too_long(view: &View<'_>, namespace: &str, host: &Host, region: &s
 
 /// How the keys of these steps begin: a status looks up their refusals.
 pub(super) fn step_prefix(region: &str) -> String {
-    format!("request certificate in {region} for")
+    format!("{STEP}in {region} for")
 }
 
 /// A host of the same apps that is about to be claimed: asking now would need a second certificate a moment later.

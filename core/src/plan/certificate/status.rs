@@ -45,7 +45,9 @@ pub(in crate::plan) fn judge(view: &View<'_>, namespace: &str, places: &[(Host, 
                     format!("{arn} is not attached: {}", listener::full(shard, used, limit)),
                 );
             }
-            return no(TYPE, "Attaching", format!("{arn} is being attached to {shard}"));
+            let step = format!("{}{arn}", listener::ATTACH);
+            return refused(view, &PartKey::Shard(shard.clone()), &step, &format!("{arn} is not attached to {shard}"))
+                .unwrap_or_else(|| no(TYPE, "Attaching", format!("{arn} is being attached to {shard}")));
         }
         if let Some(certificate) = listing.get(&arn).filter(|c| c.expires_soon(view.now.wall)) {
             let this = (certificate.not_after, arn);
@@ -186,21 +188,21 @@ fn wanted(view: &View<'_>, namespace: &str, host: &Host, region: &str, zone: &st
     if let Some(too_long) = request::too_long(view, namespace, host, region, zone) {
         return no(TYPE, "NameTooLong", too_long);
     }
-    let prefix = request::step_prefix(region);
-    let refusal = view.memory.refusals.iter().find(|(key, refusal)| {
-        key.part == PartKey::Namespace(namespace.to_owned())
-            && key.what.starts_with(&prefix)
-            && !matches!(refusal.class, RefusalClass::Throttled | RefusalClass::Stale | RefusalClass::Transient)
-    });
-    match refusal {
-        Some((_, refusal)) => {
-            let reason = match refusal.class {
-                RefusalClass::Denied => "Denied",
-                RefusalClass::Quota => "QuotaExceeded",
-                _ => "AwsRefused",
-            };
-            no(TYPE, reason, format!("{host}: RequestCertificate: {}", refusal.message))
-        }
-        None => no(TYPE, "Requesting", format!("{host}: a certificate is about to be requested in {region}")),
-    }
+    let part = PartKey::Namespace(namespace.to_owned());
+    refused(view, &part, &request::step_prefix(region), &format!("{host}: RequestCertificate")).unwrap_or_else(|| {
+        no(TYPE, "Requesting", format!("{host}: a certificate is about to be requested in {region}"))
+    })
+}
+
+/// What AWS last said to a step, if a person must act on it.
+fn refused(view: &View<'_>, part: &PartKey, prefix: &str, what: &str) -> Option<Judged> {
+    let (_, refusal) =
+        view.memory.refusals.iter().find(|(key, _)| key.part == *part && key.what.starts_with(prefix))?;
+    let reason = match refusal.class {
+        RefusalClass::Throttled | RefusalClass::Stale | RefusalClass::Transient => return None,
+        RefusalClass::Denied => "Denied",
+        RefusalClass::Quota => "QuotaExceeded",
+        RefusalClass::Invalid => "AwsRefused",
+    };
+    Some(no(TYPE, reason, format!("{what}: {}", refusal.message)))
 }
