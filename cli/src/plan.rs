@@ -214,7 +214,7 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
         }
         for host in hosts {
             let wanted = &desired.hosts[host];
-            let arn = wanted.tls.certificate_arn.clone().filter(|_| wanted.tls.mode == TlsMode::Arn);
+            let arn = wanted.tls.as_ref().filter(|t| t.mode == TlsMode::Arn).and_then(|t| t.certificate_arn.clone());
             remarks.push(format!("certificate on {shard} for {host}: {}", arn.as_deref().unwrap_or(UNKNOWN)));
             if elsewhere(engine, &shard.load_balancer, &wanted.placement) {
                 remarks.push(format!("{host} is published by another load balancer in the same zone"));
@@ -230,6 +230,7 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
                     RecordData::A(_) => ("A", format!("alias to {shard}")),
                     RecordData::Aaaa(_) => ("AAAA", format!("alias to {shard}")),
                     RecordData::Txt { value, .. } => ("TXT", value.clone()),
+                    RecordData::Cname { value, .. } => ("CNAME", value.clone()),
                     RecordData::Other(text) => ("other", text.clone()),
                 };
                 let values = json!({ "type": kind, "value": value, "zone": zone });

@@ -159,7 +159,7 @@ fn answer(order: &Order) -> Outcome {
     match order {
         Order::Aws { call, .. } => match call {
             AwsCall::ReadZones => aws(AwsAnswer::Zones(Vec::new())),
-            AwsCall::ReadCertificates => aws(AwsAnswer::Certificates(BTreeMap::new())),
+            AwsCall::ReadCertificates { .. } => aws(AwsAnswer::Certificates(BTreeMap::new())),
             AwsCall::ReadTargetGroups { .. } => aws(AwsAnswer::TargetGroups(BTreeMap::new())),
             AwsCall::ReadLoadBalancer { .. } => aws(AwsAnswer::LoadBalancer(None)),
             AwsCall::CreateTargetGroup { name, .. } => aws(AwsAnswer::Arn(format!("arn:{name}"))),

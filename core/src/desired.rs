@@ -27,8 +27,8 @@ pub struct HostDesired {
     pub apps: Vec<String>,
     /// Shard index by load balancer: where names point, or will.
     pub placement: BTreeMap<String, u32>,
-    /// The certificate source of the oldest app.
-    pub tls: Tls,
+    /// The certificate source of the oldest app; `None` is what the load balancer gives.
+    pub tls: Option<Tls>,
 }
 
 /// One child as it should be.

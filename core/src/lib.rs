@@ -14,6 +14,7 @@
 //! so tests can run years of reordered, late and failing calls on the code that ships.
 
 pub mod aws;
+pub mod certificates;
 pub mod children;
 pub mod claims;
 pub mod desired;

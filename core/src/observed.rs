@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_route::Host;
 
 use crate::aws::{
-    Certificate, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record, Target, TargetGroup,
-    TargetState,
+    HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record, Target, TargetGroup, TargetState,
 };
+use crate::certificates::Certificates;
 use crate::identity::ShardKey;
 use crate::time::Mono;
 
@@ -24,6 +24,9 @@ pub enum Scope {
     Zones,
     /// Certificates of a Region.
     Certificates(String),
+    /// What a namespace asks ACM for in a Region, or gives back. A scope of its own, so that a request of unknown
+    /// outcome hides no certificate from anybody: only its namespace's next request waits for a new listing.
+    Requests(String, String),
     /// All our target groups of a Region.
     Groups(String),
     /// One target group, by name.
@@ -44,6 +47,8 @@ pub enum Scope {
     Zone(String),
     /// Records of one host in one zone.
     Records(String, Host),
+    /// A validation record: zone and name.
+    Validation(String, String),
     /// A Route 53 change.
     Change(String),
 }
@@ -79,12 +84,30 @@ impl<T> Cell<T> {
         self.value.as_ref()
     }
 
+    /// Whether a write is under way, of unknown outcome, or was contradicted.
+    fn in_doubt(&self) -> bool {
+        self.writes > 0 || self.stale || self.uncertain_until.is_some()
+    }
+
     /// Changes the value after a write of ours was confirmed.
     pub fn update(&mut self, now: Mono, change: impl FnOnce(&mut T)) {
         if let Some(value) = &mut self.value {
             change(value);
             self.at = now;
         }
+    }
+
+    /// Changes the value for a write to another scope that shows in it: it is no fresher for that.
+    pub fn update_in_place(&mut self, change: impl FnOnce(&mut T)) {
+        if let Some(value) = &mut self.value {
+            change(value);
+        }
+    }
+
+    /// Whether no write is under way.
+    #[must_use]
+    pub fn readable(&self) -> bool {
+        self.writes == 0
     }
 
     /// Sets the value after a write of ours was confirmed.
@@ -205,8 +228,10 @@ pub struct Observed {
     pub limits: BTreeMap<String, Cell<Limits>>,
     /// Hosted zones.
     pub zones: Cell<Vec<HostedZone>>,
-    /// Certificates by Region and ARN.
-    pub certificates: BTreeMap<String, Cell<BTreeMap<String, Certificate>>>,
+    /// Certificates by Region.
+    pub certificates: BTreeMap<String, Cell<Certificates>>,
+    /// Writes to ACM by Region and namespace; the certificates themselves stand in the listing.
+    pub requests: BTreeMap<(String, String), Cell<()>>,
     /// Whether all target groups of a Region have been listed.
     pub group_lists: BTreeMap<String, Cell<()>>,
     /// Target groups by name; `Some(None)` is known absence.
@@ -221,6 +246,8 @@ pub struct Observed {
     pub zone_lists: BTreeMap<String, Cell<()>>,
     /// Records by zone and host.
     pub records: BTreeMap<(String, Host), Cell<HostRecords>>,
+    /// Where CNAMEs of validation records point to, by zone and name; `Some(None)` is known absence.
+    pub validations: BTreeMap<(String, String), Cell<Option<String>>>,
     /// Route 53 changes that are not everywhere yet; `true` is INSYNC.
     pub changes: BTreeMap<String, Cell<bool>>,
 }
@@ -231,6 +258,9 @@ impl Observed {
             Scope::Limits(region) => self.limits.entry(region.clone()).or_default().track(),
             Scope::Zones => self.zones.track(),
             Scope::Certificates(region) => self.certificates.entry(region.clone()).or_default().track(),
+            Scope::Requests(region, namespace) => {
+                self.requests.entry((region.clone(), namespace.clone())).or_default().track()
+            }
             Scope::Groups(region) => self.group_lists.entry(region.clone()).or_default().track(),
             Scope::Group(name) => self.groups.entry(name.clone()).or_default().track(),
             Scope::LoadBalancers(region) => self.load_balancers.entry(region.clone()).or_default().track(),
@@ -241,6 +271,7 @@ impl Observed {
             Scope::Targets(name) => self.targets.entry(name.clone()).or_default().track(),
             Scope::Zone(zone) => self.zone_lists.entry(zone.clone()).or_default().track(),
             Scope::Records(zone, host) => self.records.entry((zone.clone(), host.clone())).or_default().track(),
+            Scope::Validation(zone, name) => self.validations.entry((zone.clone(), name.clone())).or_default().track(),
             Scope::Change(id) => self.changes.entry(id.clone()).or_default().track(),
         }
     }
@@ -262,11 +293,20 @@ impl Observed {
     /// A write to the scope goes out: reads that began before count no more.
     pub fn write_sent(&mut self, scope: &Scope) {
         self.cell(scope).write_sent();
+        self.overlap(scope);
     }
 
     /// A write to the scope has ended; with `unknown_until` its effect may appear until then.
     pub fn write_ended(&mut self, scope: &Scope, unknown_until: Option<Mono>) {
         self.cell(scope).write_ended(unknown_until);
+        self.overlap(scope);
+    }
+
+    /// A listing of certificates that overlaps a request may miss what it made; what was listed before stands.
+    fn overlap(&mut self, scope: &Scope) {
+        if let Scope::Requests(region, _) = scope {
+            self.certificates.entry(region.clone()).or_default().epoch += 1;
+        }
     }
 
     /// Something contradicted what we know of the scope: look again before the next decision.
@@ -297,6 +337,7 @@ impl Observed {
             Scope::Limits(region) => self.limits.get(region).map(of),
             Scope::Zones => Some(of(&self.zones)),
             Scope::Certificates(region) => self.certificates.get(region).map(of),
+            Scope::Requests(region, namespace) => self.requests.get(&(region.clone(), namespace.clone())).map(of),
             Scope::Groups(region) => self.group_lists.get(region).map(of),
             Scope::Group(name) => self.groups.get(name).map(of),
             Scope::LoadBalancers(region) => self.load_balancers.get(region).map(of),
@@ -307,6 +348,7 @@ impl Observed {
             Scope::Targets(name) => self.targets.get(name).map(of),
             Scope::Zone(zone) => self.zone_lists.get(zone).map(of),
             Scope::Records(zone, host) => self.records.get(&(zone.clone(), host.clone())).map(of),
+            Scope::Validation(zone, name) => self.validations.get(&(zone.clone(), name.clone())).map(of),
             Scope::Change(id) => self.changes.get(id).map(of),
         }
     }
@@ -327,6 +369,37 @@ impl Observed {
     #[must_use]
     pub fn read_at(&self, scope: &Scope) -> Mono {
         self.cell_ref(scope).map_or(Mono(0), Track::read_at)
+    }
+
+    /// Whether all that a namespace asked ACM for in a Region stands in the listing.
+    #[must_use]
+    pub fn requests_settled(&self, region: &str, namespace: &str) -> bool {
+        self.requests.get(&(region.to_owned(), namespace.to_owned())).is_none_or(|cell| !cell.in_doubt())
+    }
+
+    /// From when a listing of a Region's certificates settles what is in doubt; `None` when nothing is.
+    #[must_use]
+    pub fn requests_doubtful(&self, region: &str) -> Option<Mono> {
+        let of_region = self.requests.range((region.to_owned(), String::new())..).take_while(|((r, _), _)| r == region);
+        of_region.filter(|(_, cell)| cell.in_doubt()).filter_map(|(_, cell)| Track::readable_from(cell)).min()
+    }
+
+    /// A listing that was asked for at `sent` has come: it settles every request that could be seen by then.
+    pub fn settle_requests(&mut self, region: &str, sent: Mono, now: Mono) {
+        for (_, cell) in self.requests.iter_mut().filter(|((r, _), _)| r == region) {
+            if Track::readable_from(cell).is_some_and(|from| from <= sent) {
+                cell.accepted(now);
+            }
+        }
+    }
+
+    /// Where a validation record points to: a listed zone without it knows that there is none.
+    #[must_use]
+    pub fn validation(&self, zone: &str, name: &str) -> Option<Option<&str>> {
+        match self.validations.get(&(zone.to_owned(), name.to_owned())) {
+            Some(cell) => cell.known().map(Option::as_deref),
+            None => self.zone_lists.get(zone)?.known().map(|()| None),
+        }
     }
 
     /// What is known of a host's records: a listed zone without them knows that there are none.

@@ -36,8 +36,10 @@ pub const TAG_CLUSTER: &str = "gatehouse.dev/cluster-id";
 pub const TAG_LOAD_BALANCER: &str = "gatehouse.dev/load-balancer";
 /// AWS tag: the shard's index.
 pub const TAG_SHARD: &str = "gatehouse.dev/shard";
-/// AWS tag: the namespace a target group or rule serves.
+/// AWS tag: the namespace a target group, rule or certificate serves.
 pub const TAG_NAMESPACE: &str = "gatehouse.dev/namespace";
+/// AWS tag on certificates we asked for: how many requests for one of its names had failed before.
+pub const TAG_ATTEMPT: &str = "gatehouse.dev/attempt";
 
 /// Port of the edge that answers health and the table hash.
 pub const ADMIN_PORT: u16 = 8081;

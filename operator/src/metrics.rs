@@ -1,9 +1,9 @@
 //! Metrics, health and readiness: everything other programs ask of this one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -19,6 +19,8 @@ pub struct Metrics {
     effects: IntCounterVec,
     seconds: HistogramVec,
     objects: IntGaugeVec,
+    certificates: IntGaugeVec,
+    certificates_at: Mutex<Option<Instant>>,
     in_flight: IntGauge,
     leader: IntGauge,
     standing_by: AtomicBool,
@@ -46,16 +48,36 @@ impl Metrics {
         )?;
         let objects =
             IntGaugeVec::new(Opts::new("gatehouse_objects", "Objects known in the cluster, by kind."), &["kind"])?;
+        let certificates = IntGaugeVec::new(
+            Opts::new(
+                "gatehouse_certificate_expiry_timestamp_seconds",
+                "When certificates on our listeners end, in seconds since 1970.",
+            ),
+            &["region", "arn"],
+        )?;
         let in_flight = IntGauge::new("gatehouse_effects_in_flight", "Effects under way.")?;
         let leader = IntGauge::new("gatehouse_leader", "1 while this process holds the lease.")?;
         registry.register(Box::new(effects.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(objects.clone()))?;
+        registry.register(Box::new(certificates.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(leader.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let (standing_by, synced) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Metrics { registry, effects, seconds, objects, in_flight, leader, standing_by, synced })
+        let certificates_at = Mutex::new(None);
+        Ok(Metrics {
+            registry,
+            effects,
+            seconds,
+            objects,
+            certificates,
+            certificates_at,
+            in_flight,
+            leader,
+            standing_by,
+            synced,
+        })
     }
 
     /// This process waits for the lease.
@@ -85,6 +107,20 @@ impl Metrics {
         count("SharedLoadBalancer", world.load_balancers.len());
         count("EdgePod", world.pods.len());
         self.in_flight.set(i64::try_from(engine.in_flight()).unwrap_or(i64::MAX));
+        self.certificates(engine);
+    }
+
+    /// Ends of certificates move seldom, and this is asked after every event.
+    fn certificates(&self, engine: &Engine) {
+        let mut at = self.certificates_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if at.is_some_and(|at| at.elapsed() < Duration::from_secs(10)) {
+            return;
+        }
+        *at = Some(Instant::now());
+        self.certificates.reset();
+        for (region, arn, end) in engine.certificate_ends() {
+            self.certificates.with_label_values(&[region, arn]).set(end);
+        }
     }
 
     /// One effect has ended.

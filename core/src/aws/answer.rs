@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use gatehouse_route::Host;
 use serde::{Deserialize, Serialize};
 
-use super::ListenerKind;
+use super::{Certificate, ListenerKind};
 
 /// A target of type ip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,6 +73,13 @@ pub enum RecordData {
         /// Seconds.
         ttl: u32,
         /// One value.
+        value: String,
+    },
+    /// CNAME.
+    Cname {
+        /// Seconds.
+        ttl: u32,
+        /// What it points to, lower case, no final dot.
         value: String,
     },
     /// Anything else: kept so that it is seen, never written.
@@ -182,27 +189,6 @@ pub struct HostedZone {
     pub private: bool,
 }
 
-/// An issued certificate.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Certificate {
-    /// Names as written, wildcards included.
-    pub names: BTreeSet<String>,
-    /// End of validity, seconds since 1970; 0 if unknown.
-    pub not_after: i64,
-    /// Issued by a private CA: never discovered.
-    pub private_ca: bool,
-}
-
-impl Certificate {
-    /// Whether it covers the host. A wildcard covers one label; a wildcard host needs the same wildcard.
-    #[must_use]
-    pub fn covers(&self, host: &Host) -> bool {
-        let text = host.as_text();
-        self.names.contains(&text)
-            || host.parent_wildcard().is_some_and(|w| !host.is_wildcard() && self.names.contains(&w.as_text()))
-    }
-}
-
 /// The account's numbers, from DescribeAccountLimits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Limits {
@@ -260,13 +246,13 @@ pub enum AwsAnswer {
     Listeners(BTreeMap<ListenerKind, Listener>),
     /// To `ReadRules`, by ARN; rules named in `known` come without tags.
     Rules(BTreeMap<String, ListenerRule>),
-    /// To `CreateRule`, `CreateTargetGroup`: the ARN.
+    /// To `CreateRule`, `CreateTargetGroup`, `RequestCertificate`: the ARN.
     Arn(String),
     /// To `ReadListenerCertificates`: without the default.
     ListenerCertificates(BTreeSet<String>),
     /// To `ReadTargetHealth`.
     TargetHealth(BTreeMap<Target, TargetState>),
-    /// To `ReadZoneRecords` and `ReadRecords`.
+    /// To `ReadZoneRecords`, `ReadRecords` and `ReadValidation`.
     Records(Vec<Record>),
     /// To `ChangeRecords` (the new change) and `ReadChange`.
     Change {
@@ -301,19 +287,4 @@ pub enum RefusalClass {
     Quota,
     /// Anything else AWS finds wrong with the request.
     Invalid,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn certificates_cover_one_label() {
-        let certificate = Certificate { names: ["*.example.com".to_owned()].into(), not_after: 0, private_ca: false };
-        for (host, covered) in
-            [("a.example.com", true), ("*.example.com", true), ("example.com", false), ("b.a.example.com", false)]
-        {
-            assert_eq!(certificate.covers(&Host::parse(host).unwrap()), covered, "{host}");
-        }
-    }
 }

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_route::Host;
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeAction, HealthCheck, RecordChange, Target};
+use super::{CertificateStatus, ChangeAction, HealthCheck, RecordChange, Target};
 
 /// Key and value.
 pub type Tags = Vec<(String, String)>;
+
+/// Certificates whose details one listing asks for: more would not fit into a call's deadline at ACM's rate.
+pub const DETAILS: usize = 25;
 
 /// A listener of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,8 +49,12 @@ pub enum AwsCall {
     ReadLimits,
     /// ListHostedZones.
     ReadZones,
-    /// ListCertificates with every key type, issued ones only.
-    ReadCertificates,
+    /// ListCertificates with every key type and status; of those not known ListTagsForCertificate, and
+    /// DescribeCertificate of ours and of failed ones. At most [`DETAILS`] of them at once: the rest come without.
+    ReadCertificates {
+        /// Those whose details are known, by the status they had.
+        known: BTreeMap<String, CertificateStatus>,
+    },
     /// DescribeTargetGroups and DescribeTags, of names with this prefix.
     ReadTargetGroups {
         /// Name prefix.
@@ -101,6 +108,13 @@ pub enum AwsCall {
         zone: String,
         /// The host.
         host: Host,
+    },
+    /// ListResourceRecordSets, started at the name.
+    ReadValidation {
+        /// Zone id.
+        zone: String,
+        /// Name of the CNAME.
+        name: String,
     },
     /// GetChange.
     ReadChange {
@@ -284,6 +298,20 @@ pub enum AwsCall {
         /// Targets.
         targets: BTreeSet<Target>,
     },
+    /// RequestCertificate, validated through DNS.
+    RequestCertificate {
+        /// The first becomes the common name.
+        names: Vec<String>,
+        /// IdempotencyToken: for one hour the same token gives the same certificate.
+        token: String,
+        /// Tags.
+        tags: Tags,
+    },
+    /// DeleteCertificate.
+    DeleteCertificate {
+        /// The certificate.
+        certificate: String,
+    },
     /// ChangeResourceRecordSets: one atomic batch.
     ChangeRecords {
         /// Zone id.
@@ -301,7 +329,7 @@ impl AwsCall {
             self,
             AwsCall::ReadLimits
                 | AwsCall::ReadZones
-                | AwsCall::ReadCertificates
+                | AwsCall::ReadCertificates { .. }
                 | AwsCall::ReadTargetGroups { .. }
                 | AwsCall::ReadTargetGroup { .. }
                 | AwsCall::ReadLoadBalancers { .. }
@@ -312,6 +340,7 @@ impl AwsCall {
                 | AwsCall::ReadTargetHealth { .. }
                 | AwsCall::ReadZoneRecords { .. }
                 | AwsCall::ReadRecords { .. }
+                | AwsCall::ReadValidation { .. }
                 | AwsCall::ReadChange { .. }
         )
     }
@@ -326,7 +355,8 @@ impl AwsCall {
             | AwsCall::ModifyRule { .. }
             | AwsCall::DeleteRule { .. }
             | AwsCall::DeleteTargetGroup { .. }
-            | AwsCall::DeregisterTargets { .. } => true,
+            | AwsCall::DeregisterTargets { .. }
+            | AwsCall::DeleteCertificate { .. } => true,
             AwsCall::ChangeRecords { changes, .. } => changes.iter().any(|c| c.action == ChangeAction::Delete),
             _ => false,
         }
@@ -349,9 +379,11 @@ impl AwsCall {
             AwsCall::ReadZones
             | AwsCall::ReadZoneRecords { .. }
             | AwsCall::ReadRecords { .. }
+            | AwsCall::ReadValidation { .. }
             | AwsCall::ReadChange { .. }
             | AwsCall::ChangeRecords { .. } => Family::Route53,
-            AwsCall::ReadCertificates => Family::Acm,
+            AwsCall::ReadCertificates { .. } | AwsCall::DeleteCertificate { .. } => Family::Acm,
+            AwsCall::RequestCertificate { .. } => Family::AcmRequest,
             AwsCall::ModifyLoadBalancerAttributes { .. }
             | AwsCall::ModifyListener { .. }
             | AwsCall::ModifyTargetGroup { .. }
@@ -378,8 +410,10 @@ pub enum Family {
     ElbWrite,
     /// Route 53.
     Route53,
-    /// ACM.
+    /// ACM, without requests.
     Acm,
+    /// RequestCertificate: an account has 5,000 a year.
+    AcmRequest,
     /// Kubernetes objects.
     Kube,
     /// Kubernetes status and events: never in the way of the rest.

@@ -5,11 +5,13 @@
 
 mod answer;
 mod call;
+mod certificate;
 mod condition;
 
 pub use answer::{
-    Alias, AwsAnswer, Certificate, ChangeAction, HealthCheck, HostedZone, Limits, Listener, ListenerRule, LoadBalancer,
-    Record, RecordChange, RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState,
+    Alias, AwsAnswer, ChangeAction, HealthCheck, HostedZone, Limits, Listener, ListenerRule, LoadBalancer, Record,
+    RecordChange, RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState,
 };
-pub use call::{AwsCall, DefaultAction, Family, ListenerKind, Tags};
+pub use call::{AwsCall, DETAILS, DefaultAction, Family, ListenerKind, Tags};
+pub use certificate::{Certificate, CertificateDetails, CertificateStatus, ValidationRecord};
 pub use condition::{HOSTS_PER_RULE, host_condition, hosts_of_condition};

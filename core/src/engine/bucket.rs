@@ -3,6 +3,9 @@ use std::collections::BTreeMap;
 use crate::aws::Family;
 use crate::time::Mono;
 
+/// Parts of one token: fine enough for a bucket that fills by some tokens an hour.
+const TOKEN: u64 = 1_000_000_000;
+
 /// Token buckets per call family. The account shares AWS's buckets with every other caller, so ours are smaller
 /// and start low: a new leader must not greet the account with a burst.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,11 +15,10 @@ pub struct Buckets {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Bucket {
-    /// Milli-tokens.
+    /// Parts of [`TOKEN`], as everything here.
     tokens: u64,
     burst: u64,
-    /// Milli-tokens per millisecond, that is tokens per second.
-    per_second: u64,
+    per_ms: u64,
     at: Mono,
 }
 
@@ -36,21 +38,32 @@ impl Buckets {
         ] {
             out.set(family, burst, per_second);
         }
+        // An account may ask for 5,000 certificates a year: no more than some 18 in an hour and 180 in a day.
+        out.set_per_hour(Family::AcmRequest, 10, 7);
         out
     }
 
     /// Sets one bucket, half full. Families without a bucket are not limited.
     pub fn set(&mut self, family: Family, burst: u64, per_second: u64) {
-        self.buckets.insert(family, Bucket { tokens: burst * 500, burst: burst * 1000, per_second, at: Mono(0) });
+        self.insert(family, burst, per_second * TOKEN / 1_000);
+    }
+
+    /// Sets one bucket that fills slowly, half full.
+    pub fn set_per_hour(&mut self, family: Family, burst: u64, per_hour: u64) {
+        self.insert(family, burst, per_hour * TOKEN / 3_600_000);
+    }
+
+    fn insert(&mut self, family: Family, burst: u64, per_ms: u64) {
+        self.buckets.insert(family, Bucket { tokens: burst * TOKEN / 2, burst: burst * TOKEN, per_ms, at: Mono(0) });
     }
 
     pub(super) fn has(&self, family: Family, now: Mono) -> bool {
-        self.buckets.get(&family).is_none_or(|b| b.level(now) >= 1000)
+        self.buckets.get(&family).is_none_or(|b| b.level(now) >= TOKEN)
     }
 
     pub(super) fn take(&mut self, family: Family, now: Mono) {
         if let Some(b) = self.buckets.get_mut(&family) {
-            b.tokens = b.level(now).saturating_sub(1000);
+            b.tokens = b.level(now).saturating_sub(TOKEN);
             b.at = now;
         }
     }
@@ -65,8 +78,8 @@ impl Buckets {
 
     pub(super) fn next(&self, family: Family, now: Mono) -> Option<Mono> {
         let b = self.buckets.get(&family)?;
-        let missing = 1000_u64.saturating_sub(b.level(now));
-        Some(now.plus(missing.div_ceil(b.per_second.max(1))))
+        let missing = TOKEN.saturating_sub(b.level(now));
+        Some(now.plus(missing.div_ceil(b.per_ms.max(1))))
     }
 }
 
@@ -74,6 +87,6 @@ impl Bucket {
     fn level(&self, now: Mono) -> u64 {
         // The first use sets the clock: time before we existed refills nothing.
         let passed = if self.at == Mono(0) { 0 } else { now.since(self.at) };
-        (self.tokens + passed * self.per_second).min(self.burst)
+        self.tokens.saturating_add(passed.saturating_mul(self.per_ms)).min(self.burst)
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Engine, Index};
+use crate::certificates::Certificates;
 use crate::identity::ShardKey;
 use crate::observed::Scope;
 use crate::plan::PartKey;
@@ -12,9 +13,27 @@ impl Engine {
     /// Marks what depends on a scope.
     pub(super) fn mark_scope(&mut self, scope: &Scope, everybody: bool) {
         match scope {
-            Scope::Limits(region) | Scope::Certificates(region) | Scope::Groups(region) => {
+            Scope::Limits(region) | Scope::Groups(region) => {
                 self.dirty.insert(PartKey::Region(region.clone()));
                 self.mark_everything();
+            }
+            // A listing that shows what was known changes nobody's choice.
+            Scope::Certificates(region) => {
+                self.dirty.insert(PartKey::Region(region.clone()));
+                self.dirty.insert(PartKey::Certificates(region.clone()));
+                if everybody {
+                    self.mark_everything();
+                }
+            }
+            Scope::Requests(region, namespace) => {
+                self.dirty.insert(PartKey::Region(region.clone()));
+                self.dirty.insert(PartKey::Certificates(region.clone()));
+                self.mark_namespace(namespace);
+            }
+            Scope::Validation(_, name) => {
+                for namespace in self.validated_by(name) {
+                    self.mark_namespace(&namespace);
+                }
             }
             Scope::Zones | Scope::Zone(_) => {
                 self.dirty.insert(PartKey::Zones);
@@ -30,6 +49,9 @@ impl Engine {
             | Scope::ListenerCertificates(shard) => {
                 self.dirty.insert(PartKey::Shard(shard.clone()));
                 self.dirty.insert(PartKey::LoadBalancer(shard.load_balancer.clone()));
+                if let Some(lb) = self.world.load_balancers.get(&shard.load_balancer) {
+                    self.dirty.insert(PartKey::Certificates(lb.spec.region.clone()));
+                }
                 if everybody {
                     self.mark_shard(shard);
                 }
@@ -53,6 +75,16 @@ impl Engine {
             }
             Scope::Records(..) => {}
         }
+    }
+
+    /// Namespaces with a certificate that is proved by a record of this name.
+    fn validated_by(&self, name: &str) -> BTreeSet<String> {
+        let listed = self.observed.certificates.values().filter_map(|cell| cell.last()).flat_map(Certificates::iter);
+        let details = listed.filter_map(|(_, certificate)| certificate.details.as_ref());
+        details
+            .filter(|d| d.records.iter().any(|record| record.name == name))
+            .filter_map(|d| d.namespace.clone())
+            .collect()
     }
 
     /// A load balancer's status counts what all namespaces have there: it is brought up to date once a second, not at
@@ -102,6 +134,12 @@ impl Engine {
         self.dirty.extend(keys);
     }
 
+    /// Marks the parts that give certificates back.
+    pub(super) fn mark_certificates(&mut self) {
+        let regions: BTreeSet<&String> = self.world.load_balancers.values().map(|lb| &lb.spec.region).collect();
+        self.dirty.extend(regions.into_iter().cloned().map(PartKey::Certificates));
+    }
+
     /// Every part there is.
     pub(super) fn every_part(&self, index: &Index) -> BTreeSet<PartKey> {
         let mut keys: BTreeSet<PartKey> = self.world.namespaces.keys().map(|n| PartKey::Namespace(n.clone())).collect();
@@ -111,6 +149,7 @@ impl Engine {
         for (name, lb) in &self.world.load_balancers {
             keys.insert(PartKey::LoadBalancer(name.clone()));
             keys.insert(PartKey::Region(lb.spec.region.clone()));
+            keys.insert(PartKey::Certificates(lb.spec.region.clone()));
             // The first shard always; others when something is placed on them or known of them.
             keys.insert(PartKey::Shard(ShardKey { load_balancer: name.clone(), index: 0 }));
         }

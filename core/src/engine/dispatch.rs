@@ -1,7 +1,8 @@
 //! Which step goes out next, and how it goes.
 
 use super::{Effect, Engine, InFlight};
-use crate::aws::{AwsCall, Family};
+use crate::aws::{AwsCall, Family, RecordChange, RecordData};
+use crate::observed::Scope;
 use crate::plan::{Order, Step};
 use crate::time::Mono;
 
@@ -60,6 +61,10 @@ impl Engine {
                     epoch = self.observed.read_sent(scope);
                 } else {
                     self.observed.write_sent(scope);
+                    // What was never written before had no cell: from now on it is waited for.
+                    if matches!(scope, Scope::Requests(..) | Scope::Validation(..)) {
+                        self.mark_scope(scope, false);
+                    }
                 }
             }
         }
@@ -77,6 +82,8 @@ impl Engine {
         };
         let (region, zone, mut all) = (region.clone(), zone.clone(), changes.clone());
         let mut steps = vec![step.clone()];
+        // Validation records go by themselves: the IAM policy allows CNAMEs only with names that no host can have.
+        let proof = proves(&all);
         if !self.back_off.contains_key(&step.key) {
             for other in self.ready.get(&Family::Route53).into_iter().flatten().flat_map(|(_, parts)| parts) {
                 for candidate in self.parts.get(other).into_iter().flat_map(|p| &p.steps) {
@@ -84,7 +91,12 @@ impl Engine {
                     else {
                         continue;
                     };
-                    let fits = *same == zone && candidate.key != step.key && all.len() + changes.len() <= BATCH;
+                    // Two namespaces may need one validation record; a batch that creates it twice is refused whole.
+                    let fits = *same == zone
+                        && candidate.key != step.key
+                        && all.len() + changes.len() <= BATCH
+                        && proof == proves(changes)
+                        && !(proof && changes.iter().any(|c| all.contains(c)));
                     // Its part was planned before the last outcome at most by a wake; records are guarded by CREATE and DELETE.
                     if fits && !self.back_off.contains_key(&candidate.key) && !self.dirty.contains(other) {
                         all.extend(changes.iter().cloned());
@@ -95,4 +107,9 @@ impl Engine {
         }
         (steps, Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes: all } })
     }
+}
+
+/// Whether these changes are of validation records.
+fn proves(changes: &[RecordChange]) -> bool {
+    changes.iter().any(|c| matches!(c.record.data, RecordData::Cname { .. }))
 }

@@ -197,6 +197,9 @@ impl Engine {
     fn kube(&mut self, now: Now, delta: Delta) {
         let before = self.world.complete();
         let touched = self.index.touch(&self.world, &delta);
+        // What a claim is for never changes; that there is one decides whether a certificate is needed.
+        let claimed =
+            matches!(&delta, Delta::Claim(name, new) if new.is_some() != self.world.claims.contains_key(name));
         if !self.world.apply(delta.clone()) {
             return;
         }
@@ -214,6 +217,9 @@ impl Engine {
             }
             if self.memory.missing_since.len() != missing {
                 self.world.load_balancers.keys().cloned().collect::<Vec<_>>().iter().for_each(|lb| self.tell_soon(lb));
+            }
+            if claimed {
+                self.mark_certificates();
             }
             if matches!(delta, Delta::Namespace(..)) {
                 for name in self.world.policies.keys().cloned().collect::<Vec<_>>() {
@@ -436,6 +442,23 @@ impl Engine {
     #[must_use]
     pub fn observed(&self) -> &Observed {
         &self.observed
+    }
+
+    /// Region, ARN and end (seconds since 1970) of every certificate that a listener of ours serves.
+    pub fn certificate_ends(&self) -> impl Iterator<Item = (&str, &str, i64)> {
+        let served = self.observed.shards.iter().flat_map(|(shard, observed)| {
+            let region = self.world.load_balancers.get(&shard.load_balancer).map(|lb| lb.spec.region.as_str());
+            let https = observed.listeners.last().and_then(|l| l.get(&crate::aws::ListenerKind::Https));
+            let default = https.and_then(|l| l.certificate.as_ref());
+            let more = observed.certificates.last().into_iter().flatten();
+            region
+                .into_iter()
+                .flat_map(move |region| default.into_iter().chain(more.clone()).map(move |arn| (region, arn)))
+        });
+        served.filter_map(|(region, arn)| {
+            let certificate = self.observed.certificates.get(region)?.last()?.get(arn)?;
+            (certificate.not_after != 0).then_some((region, arn.as_str(), certificate.not_after))
+        })
     }
 
     /// Numbers.

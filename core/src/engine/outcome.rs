@@ -6,9 +6,10 @@ use gatehouse_route::Host;
 
 use super::{Answer, EffectId, Engine, InFlight, Outcome};
 use crate::aws::{
-    AwsAnswer, AwsCall, ChangeAction, ListenerRule, Record, RecordChange, RecordData, Refusal, RefusalClass,
-    TargetGroup, TargetState,
+    AwsAnswer, AwsCall, Certificate, CertificateDetails, CertificateStatus, ChangeAction, ListenerRule, Record,
+    RecordChange, RecordData, Refusal, RefusalClass, TargetGroup, TargetState,
 };
+use crate::certificates::Certificates;
 use crate::identity::ShardKey;
 use crate::observed::{HostRecords, RegionBalancers, Scope};
 use crate::plan::{KubeWrite, Order, PartKey, Probe, Step};
@@ -70,9 +71,11 @@ impl Engine {
 
     fn read(&mut self, now: Mono, flight: &InFlight, answer: AwsAnswer) {
         let Some(scope) = flight.steps.first().and_then(|s| s.scopes.first()).cloned() else { return };
+        let news = self.observed.unknown(&scope);
         if !self.observed.accept(&scope, flight.epoch, now) {
             return;
         }
+        let mut changed = true;
         let o = &mut self.observed;
         match (&scope, answer) {
             (Scope::Limits(region), AwsAnswer::Limits(limits)) => {
@@ -80,7 +83,11 @@ impl Engine {
             }
             (Scope::Zones, AwsAnswer::Zones(zones)) => o.zones.set(now, zones),
             (Scope::Certificates(region), AwsAnswer::Certificates(all)) => {
-                o.certificates.entry(region.clone()).or_default().set(now, all)
+                o.settle_requests(region, flight.sent, now);
+                let cell = o.certificates.entry(region.clone()).or_default();
+                let all = Certificates::from(merged(all, cell.last()));
+                changed = news || cell.last() != Some(&all);
+                cell.set(now, all);
             }
             (Scope::Groups(region), AwsAnswer::TargetGroups(groups)) => {
                 o.group_lists.entry(region.clone()).or_default().set(now, ());
@@ -166,16 +173,21 @@ impl Engine {
                 found.deleted_at = cell.last().and_then(|r| r.deleted_at);
                 cell.set(now, found);
             }
+            (Scope::Validation(zone, name), AwsAnswer::Records(records)) => {
+                let found = by_name(&records).remove(name);
+                o.validations.entry((zone.clone(), name.clone())).or_default().set(now, found)
+            }
             (Scope::Change(id), AwsAnswer::Change { in_sync, .. }) => {
                 o.changes.entry(id.clone()).or_default().set(now, in_sync)
             }
             _ => self.observed.mark_stale(&scope),
         }
-        self.mark_scope(&scope, true);
+        self.mark_scope(&scope, changed);
     }
 
     fn zone_read(&mut self, now: Mono, zone: &str, records: Vec<Record>) {
         self.observed.zone_lists.entry(zone.to_owned()).or_default().set(now, ());
+        self.validations_read(now, zone, by_name(&records));
         let mut found = by_host(records);
         // Hosts with a write under way or in doubt keep what is known of them; they have reads of their own.
         let keys: Vec<(String, Host)> = self.observed.records.keys().filter(|(z, _)| z == zone).cloned().collect();
@@ -195,6 +207,19 @@ impl Engine {
         }
         for load_balancer in self.world.load_balancers.keys().cloned().collect::<Vec<_>>() {
             self.note_orphans(now, &load_balancer);
+        }
+    }
+
+    /// As for hosts: what is being written or in doubt is left to a read of its own.
+    fn validations_read(&mut self, now: Mono, zone: &str, mut found: BTreeMap<String, String>) {
+        for (key, cell) in self.observed.validations.iter_mut().filter(|((z, _), _)| z == zone) {
+            let fresh = found.remove(&key.1);
+            if cell.known().is_some() && cell.readable() {
+                cell.set(now, fresh);
+            }
+        }
+        for (name, value) in found {
+            self.observed.validations.entry((zone.to_owned(), name)).or_default().set(now, Some(value));
         }
     }
 
@@ -369,6 +394,19 @@ impl Engine {
                     }
                 });
             }
+            (AwsCall::RequestCertificate { names, tags, .. }, Scope::Requests(region, _), AwsAnswer::Arn(arn)) => {
+                let tags = tags.iter().cloned().collect();
+                let certificate = Certificate {
+                    names: names.iter().cloned().collect(),
+                    status: CertificateStatus::Pending,
+                    details: Some(CertificateDetails::from_tags(&tags)),
+                    ..Certificate::default()
+                };
+                o.certificates.entry(region.clone()).or_default().update_in_place(|all| all.insert(arn, certificate));
+            }
+            (AwsCall::DeleteCertificate { certificate }, Scope::Requests(region, _), _) => {
+                o.certificates.entry(region.clone()).or_default().update_in_place(|all| all.remove(certificate));
+            }
             (AwsCall::ChangeRecords { zone, .. }, _, AwsAnswer::Change { id, in_sync }) => {
                 for step in &flight.steps {
                     self.records_written(now, zone, step, &id);
@@ -383,6 +421,14 @@ impl Engine {
     fn records_written(&mut self, now: Mono, zone: &str, step: &Step, change: &str) {
         let Order::Aws { call: AwsCall::ChangeRecords { changes, .. }, .. } = &step.order else { return };
         for scope in &step.scopes {
+            if let Scope::Validation(_, name) = scope {
+                let value = changes.iter().find_map(|c| match &c.record.data {
+                    RecordData::Cname { value, .. } if c.record.name == *name => Some(value.clone()),
+                    _ => None,
+                });
+                self.observed.validations.entry((zone.to_owned(), name.clone())).or_default().set(now, value);
+                self.mark_scope(scope, true);
+            }
             let Scope::Records(_, host) = scope else { continue };
             let cell = self.observed.records.entry((zone.to_owned(), host.clone())).or_default();
             let mut records = cell.last().cloned().unwrap_or_default();
@@ -566,6 +612,24 @@ impl Engine {
 
 fn scopes(flight: &InFlight) -> Vec<Scope> {
     flight.steps.iter().flat_map(|s| s.scopes.iter().cloned()).collect()
+}
+
+/// A listing, with the details of earlier ones where it has none: they are asked for once per certificate and status.
+fn merged(mut listed: BTreeMap<String, Certificate>, before: Option<&Certificates>) -> BTreeMap<String, Certificate> {
+    for (arn, certificate) in listed.iter_mut().filter(|(_, c)| c.details.is_none()) {
+        let known = before.and_then(|all| all.get(arn)).filter(|known| known.status == certificate.status);
+        certificate.details = known.and_then(|known| known.details.clone());
+    }
+    listed
+}
+
+/// Validation records: CNAMEs whose first label no host can have.
+fn by_name(records: &[Record]) -> BTreeMap<String, String> {
+    let cname = |record: &Record| match &record.data {
+        RecordData::Cname { value, .. } if record.name.starts_with('_') => Some((record.name.clone(), value.clone())),
+        _ => None,
+    };
+    records.iter().filter_map(cname).collect()
 }
 
 /// Sorts records to the hosts they belong to: at the host itself, or its ownership TXT.

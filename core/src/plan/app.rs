@@ -1,5 +1,6 @@
 //! What an app is told: conditions, hosts, and its finalizer. Written only on change.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gatehouse_crds::{Condition, ConditionStatus, ExposedAppStatus, HostStatus, NetworkPolicyMode, keys};
@@ -14,6 +15,17 @@ use super::{Draft, KubeWrite, PartKey, View, to_json};
 
 pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     let view = draft.view;
+    let regions: BTreeSet<&String> = view
+        .desired
+        .get(namespace)
+        .into_iter()
+        .flat_map(|d| d.shards.keys())
+        .filter_map(|shard| view.world.load_balancers.get(&shard.load_balancer))
+        .map(|lb| &lb.spec.region)
+        .collect();
+    for region in regions {
+        super::certificate::wake_for_expiry(draft, region);
+    }
     for (key, app) in World::within(&view.world.apps, namespace) {
         finalizer(draft, key, app);
         if app.meta.deleting {
@@ -22,21 +34,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
         let Some(review) = view.reviews.get(namespace).and_then(|r| r.apps.get(&key.name)) else { continue };
         let status = app_status(draft, key, app, review);
         if status != app.status {
-            let before = ready(&app.status.conditions);
-            let after = ready(&status.conditions);
-            let event = (before.map(|c| (c.status, &c.reason)) != after.map(|c| (c.status, &c.reason))).then(|| {
-                let after = after.cloned().unwrap_or_else(|| status.conditions[0].clone());
-                let kind = if after.status == ConditionStatus::True || after.reason == "Pending" {
-                    "Normal"
-                } else {
-                    "Warning"
-                };
-                (
-                    kind.to_owned(),
-                    after.reason,
-                    if after.message.is_empty() { "published".to_owned() } else { after.message },
-                )
-            });
+            let event = event(&app.status.conditions, &status.conditions);
             let write =
                 KubeWrite::AppStatus { app: key.clone(), uid: app.meta.uid.clone(), status: to_json(&status), event };
             draft.kube(format!("status of {key}"), write);
@@ -44,8 +42,21 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     }
 }
 
-fn ready(conditions: &[Condition]) -> Option<&Condition> {
-    conditions.iter().find(|c| c.type_ == "Ready")
+/// The event of a change: that `Ready` is another, or else that a certificate has come near its end.
+fn event(before: &[Condition], after: &[Condition]) -> Option<(String, String, String)> {
+    let of = |all: &[Condition], type_: &str| {
+        all.iter().find(|c| c.type_ == type_).map(|c| (c.status, c.reason.clone(), c.message.clone()))
+    };
+    let said = |all: &[Condition], type_: &str| of(all, type_).map(|(status, reason, _)| (status, reason));
+    if said(before, "Ready") != said(after, "Ready") {
+        let (status, reason, message) = of(after, "Ready")?;
+        let kind = if status == ConditionStatus::True || reason == "Pending" { "Normal" } else { "Warning" };
+        let message = if message.is_empty() { "published".to_owned() } else { message };
+        return Some((kind.to_owned(), reason, message));
+    }
+    let (_, reason, message) = of(after, "CertificateReady")?;
+    let ending = reason == "ExpiresSoon" && of(before, "CertificateReady").is_none_or(|(_, old, _)| old != reason);
+    ending.then(|| ("Warning".to_owned(), reason, message))
 }
 
 /// Hosts that the app has, had or may still have something for.
@@ -142,7 +153,12 @@ fn is_terminal(reason: &str) -> bool {
             | "NoHostedZone"
             | "Denied"
             | "QuotaExceeded"
-            | "RequestNotSupported"
+            | "CertificateInOtherRegion"
+            | "CertificateNotFound"
+            | "CertificateNotUsable"
+            | "CertificateDoesNotCover"
+            | "NameTooLong"
+            | "RequestFailed"
     )
 }
 
@@ -159,7 +175,7 @@ fn judge(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, review: &AppReview) ->
     vec![
         accepted(view, key, app, review, &served, &hosts),
         references(desired.and_then(|d| d.notes.get(&key.name)), review),
-        certificate(view, key, app, &served),
+        super::certificate::judge(view, &key.namespace, &places(view, key, &served)),
         programmed(draft, key, app, &served),
         dns(view, key, &served),
         policies(view, key, app),
@@ -240,49 +256,6 @@ fn places<'a>(
     out
 }
 
-fn certificate(view: &View<'_>, key: &AppKey, app: &AppFacts, served: &[&Host]) -> Judged {
-    const TYPE: &str = "CertificateReady";
-    if app.spec.tls.as_ref().is_some_and(|t| t.mode == gatehouse_crds::TlsMode::Request) && served.is_empty() {
-        return no(TYPE, "Pending", "waits for the host to be claimed");
-    }
-    let places = places(view, key, served);
-    if places.is_empty() {
-        return no(TYPE, "Pending", "waits for the host to be claimed");
-    }
-    for (host, shard, wanted) in places {
-        if wanted.tls.mode == gatehouse_crds::TlsMode::Request
-            && super::certificate_for(view, &key.namespace, &host, &shard.load_balancer, wanted).is_none()
-        {
-            return no(
-                TYPE,
-                "RequestNotSupported",
-                format!(
-                    "spec.tls.mode: Request is not built yet and no issued certificate covers {host}; import or request one in ACM and use Discover"
-                ),
-            );
-        }
-        let Some(arn) = super::certificate_for(view, &key.namespace, &host, &shard.load_balancer, wanted) else {
-            let region = view.world.load_balancers.get(&shard.load_balancer).map_or("", |lb| lb.spec.region.as_str());
-            if view.observed.certificates.get(region).is_none_or(|c| c.known().is_none()) {
-                return no(TYPE, "Pending", format!("certificates of {region} are being listed"));
-            }
-            let cure = match &wanted.tls.certificate_arn {
-                Some(arn) => format!(
-                    "spec.tls.certificateArn: {arn:?} is not an issued certificate in {region} that covers {host}"
-                ),
-                None => format!(
-                    "no issued ACM certificate in {region} covers {host} with names granted to this namespace; request or import one"
-                ),
-            };
-            return no(TYPE, "NoCertificate", cure);
-        };
-        if !super::record::certificate_attached(view, &key.namespace, &host, wanted, &shard) {
-            return no(TYPE, "Attaching", format!("{arn} is being attached to {shard}"));
-        }
-    }
-    yes(TYPE, "Attached")
-}
-
 fn programmed(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, served: &[&Host]) -> Judged {
     const TYPE: &str = "Programmed";
     let view = &draft.view;
@@ -333,7 +306,10 @@ fn refusal_of<'a>(
 ) -> Option<(&'a super::StepKey, &'a crate::aws::Refusal)> {
     view.memory.refusals.iter().find(|(step, refusal)| {
         let ours = step.part == PartKey::Namespace(namespace.to_owned()) || step.part == PartKey::Shard(shard.clone());
-        ours && !matches!(refusal.class, crate::aws::RefusalClass::Throttled | crate::aws::RefusalClass::Stale)
+        // What ACM or a listener says of certificates is told by CertificateReady, to those whom it concerns.
+        let certificate = super::certificate::STEPS.iter().any(|prefix| step.what.starts_with(prefix));
+        ours && !certificate
+            && !matches!(refusal.class, crate::aws::RefusalClass::Throttled | crate::aws::RefusalClass::Stale)
     })
 }
 
@@ -430,4 +406,28 @@ fn host_statuses(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Vec<HostStatu
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_tells_another_ready_or_an_end_that_comes_near() {
+        let one = |type_: &str, reason: &str| Condition {
+            type_: type_.into(),
+            status: ConditionStatus::True,
+            reason: reason.into(),
+            message: "arn expires".into(),
+            observed_generation: None,
+            last_transition_time: String::new(),
+        };
+        let calm = [one("CertificateReady", "Attached"), one("Ready", "Ready")];
+        let ending = [one("CertificateReady", "ExpiresSoon"), one("Ready", "Ready")];
+        let told = Some(("Warning".to_owned(), "ExpiresSoon".to_owned(), "arn expires".to_owned()));
+        assert_eq!(event(&calm, &ending), told);
+        assert_eq!(event(&ending, &ending), None, "once");
+        assert_eq!(event(&ending, &calm), None);
+        assert_eq!(event(&[], &calm).map(|(kind, ..)| kind).as_deref(), Some("Normal"));
+    }
 }

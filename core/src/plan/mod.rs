@@ -6,6 +6,7 @@
 
 mod adoption;
 mod app;
+mod certificate;
 mod claims;
 mod compaction;
 mod condition;
@@ -36,8 +37,9 @@ use crate::settings::Settings;
 use crate::time::{Mono, Now};
 use crate::world::World;
 
+pub use certificate::{certificate_for, default_mode};
 pub use condition::{condition, summary};
-pub use dns::{certificate_for, zones_for};
+pub use dns::zones_for;
 pub(crate) use placement::shards;
 pub use record::records;
 pub use rules::{pack, priority};
@@ -49,6 +51,8 @@ pub use write::{ClaimSpec, KubeWrite};
 pub enum PartKey {
     /// Account-wide facts of a Region.
     Region(String),
+    /// Certificates of a Region that we asked for and that may be given back.
+    Certificates(String),
     /// Hosted zones.
     Zones,
     /// One ALB.
@@ -273,10 +277,13 @@ pub fn plan(view: &View<'_>, key: &PartKey) -> Part {
     let mut draft = Draft { view: *view, key: key.clone(), part: Part::default() };
     match key {
         PartKey::Region(region) => region::plan(&mut draft, region),
+        PartKey::Certificates(region) => certificate::clean_up::plan(&mut draft, region),
         PartKey::Zones => region::plan_zones(&mut draft),
         PartKey::Shard(shard) => shard::plan(&mut draft, shard),
         PartKey::Namespace(namespace) => {
             claims::plan(&mut draft, namespace);
+            certificate::request::plan(&mut draft, namespace);
+            certificate::validation::plan(&mut draft, namespace);
             edge::plan(&mut draft, namespace);
             rules::plan(&mut draft, namespace);
             record::plan(&mut draft, namespace);
@@ -355,7 +362,9 @@ impl<'a> Draft<'a> {
             Some(from) if from > self.now() => self.wake(from),
             Some(_) => {
                 let lane = match &scope {
-                    Scope::Records(zone, _) | Scope::Zone(zone) => Lane::Zone(zone.clone()),
+                    Scope::Records(zone, _) | Scope::Validation(zone, _) | Scope::Zone(zone) => {
+                        Lane::Zone(zone.clone())
+                    }
                     other => Lane::Scope(other.clone()),
                 };
                 self.step(

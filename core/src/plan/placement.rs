@@ -47,8 +47,8 @@ pub(super) fn place(
             out.insert(name.clone(), moved(draft, namespace, host, name, lb, placement));
             continue;
         }
-        let tls = admitted.values().find_map(|a| a.tls.clone()).unwrap_or_default();
-        match choose(&view, namespace, host, &tls, name, lb) {
+        let tls = admitted.values().find_map(|a| a.tls.as_ref());
+        match choose(&view, namespace, host, tls, name, lb) {
             Ok(index) => {
                 out.insert(name.clone(), Placement { shard: i32::try_from(index).unwrap_or(i32::MAX), from: None });
             }
@@ -124,7 +124,7 @@ fn choose(
     view: &View<'_>,
     namespace: &str,
     host: &Host,
-    tls: &Tls,
+    tls: Option<&Tls>,
     name: &str,
     lb: &LoadBalancerFacts,
 ) -> Result<u32, String> {
@@ -195,20 +195,21 @@ fn certificate_room(
     view: &View<'_>,
     namespace: &str,
     host: &Host,
-    tls: &Tls,
+    tls: Option<&Tls>,
     shard: &ShardKey,
     lb: &LoadBalancerFacts,
 ) -> Result<(), String> {
+    // One slot stays free for the certificate that replaces another; the default is not counted.
     let quota = quotas(view, lb).certificates;
     let load = view.load.get(shard).map_or(0, ShardLoad::hosts);
-    // Every host needs one at most, and the default is not counted.
+    // Every host needs one at most.
     if load < quota {
         return Ok(());
     }
-    let wanted = super::shard::wanted_certificates(view, shard);
+    let wanted = super::certificate::listener::wanted_arns(view, shard);
     let placed = HostDesired {
         placement: [(shard.load_balancer.clone(), shard.index)].into(),
-        tls: tls.clone(),
+        tls: tls.cloned(),
         ..HostDesired::default()
     };
     let needs = super::certificate_for(view, namespace, host, &shard.load_balancer, &placed);

@@ -1,29 +1,67 @@
 //! Facts of a Region and of the account.
 
 use crate::aws::AwsCall;
+use crate::certificates::Certificates;
 use crate::identity::ClusterId;
 use crate::observed::Scope;
 
-use super::Draft;
+use super::{Draft, View};
 
 pub(super) fn plan(draft: &mut Draft<'_>, region: &str) {
     let seldom = draft.view.settings.audit_seldom;
     draft.need(Scope::Limits(region.into()), region, AwsCall::ReadLimits, seldom);
-    draft.need(Scope::Certificates(region.into()), region, AwsCall::ReadCertificates, certificates_age(draft));
+    certificates(draft, region);
     let prefix = ClusterId::LOAD_BALANCER_PREFIX.to_owned();
     draft.need(Scope::LoadBalancers(region.into()), region, AwsCall::ReadLoadBalancers { prefix }, seldom);
     let prefix = draft.view.settings.cluster_id.target_group_prefix();
     draft.need(Scope::Groups(region.into()), region, AwsCall::ReadTargetGroups { prefix }, seldom);
 }
 
-/// A host that no certificate covers is worth looking again: somebody is probably importing one.
-fn certificates_age(draft: &Draft<'_>) -> u64 {
-    let missing = draft.view.desired.iter().any(|(namespace, desired)| {
+fn certificates(draft: &mut Draft<'_>, region: &str) {
+    let view = draft.view;
+    let mut age = certificates_age(&view, region);
+    match view.observed.requests_doubtful(region) {
+        Some(from) if from > draft.now() => draft.wake(from),
+        Some(_) => age = 0,
+        None => {}
+    }
+    let listing = view.observed.certificates.get(region).and_then(|c| c.last());
+    let known = listing
+        .into_iter()
+        .flat_map(Certificates::iter)
+        .filter(|(_, c)| c.settled())
+        .map(|(a, c)| (a.clone(), c.status));
+    let call = AwsCall::ReadCertificates { known: known.collect() };
+    draft.need(Scope::Certificates(region.into()), region, call, age);
+}
+
+/// How old the listing may be. What moves is asked for again soon; a host that no certificate covers is worth looking
+/// again: somebody is probably importing one.
+fn certificates_age(view: &View<'_>, region: &str) -> u64 {
+    let settings = view.settings;
+    let Some(listing) = view.observed.certificates.get(region).and_then(|c| c.known()) else {
+        return settings.audit_seldom;
+    };
+    if listing.iter().any(|(_, c)| c.details.is_none()) {
+        return 0;
+    }
+    if listing.iter().any(|(_, c)| !c.settled()) {
+        // ACM shows the records some seconds after the request.
+        return settings.poll * 8;
+    }
+    let missing = view.desired.iter().any(|(namespace, desired)| {
         desired.hosts.iter().any(|(host, wanted)| {
-            wanted.placement.keys().any(|lb| super::certificate_for(&draft.view, namespace, host, lb, wanted).is_none())
+            let here = |lb: &String| view.world.load_balancers.get(lb).is_some_and(|lb| lb.spec.region == region);
+            let lacks = |lb: &&String| super::certificate_for(view, namespace, host, lb, wanted).is_none();
+            wanted.placement.keys().filter(|lb| here(lb)).any(|lb| lacks(&lb))
         })
     });
-    if missing { 60_000 } else { draft.view.settings.audit_seldom }
+    match () {
+        () if missing && listing.iter().any(|(_, c)| super::certificate::moving(view, c)) => settings.poll * 60,
+        () if missing => 60_000,
+        () if super::certificate::clean_up::lingers(view, region, listing) => settings.audit_often,
+        () => settings.audit_seldom,
+    }
 }
 
 pub(super) fn plan_zones(draft: &mut Draft<'_>) {

@@ -9,7 +9,7 @@ use crate::identity::ShardKey;
 use crate::observed::Scope;
 use crate::world::LoadBalancerFacts;
 
-use super::{Draft, View, certificate_for};
+use super::{Draft, View, certificate};
 
 /// Attributes that people may set; everything else is ours or AWS's default.
 pub const ALLOWED_ATTRIBUTES: &[&str] = &[
@@ -172,7 +172,8 @@ fn listeners(draft: &mut Draft<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, al
     if !have.contains_key(&ListenerKind::Http) {
         create(draft, ListenerKind::Http, None, None);
     }
-    let default = default_certificate(&view, shard, lb);
+    certificate::listener::check(draft, lb);
+    let default = certificate::listener::default(&view, shard, lb);
     let Some(https) = have.get(&ListenerKind::Https) else {
         match default {
             Some(arn) => create(draft, ListenerKind::Https, Some(arn), Some(lb.spec.ssl_policy.clone())),
@@ -208,7 +209,7 @@ fn listeners(draft: &mut Draft<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, al
         view.settings.audit_often,
     );
     priorities(draft, shard, region);
-    certificates(draft, shard, https.arn.clone(), https.certificate.as_ref(), region);
+    certificate::listener::plan(draft, shard, &https.arn, https.certificate.as_ref(), region);
 }
 
 /// Rules of ours whose priority somebody moved out of its band, back into it: exact hosts must stand before wildcards.
@@ -240,60 +241,6 @@ fn region_full(view: &View<'_>, region: &str) -> Option<String> {
     let count = view.observed.load_balancers.get(region)?.last()?.count;
     let quota = view.observed.limits.get(region)?.last()?.load_balancers;
     (count >= quota).then(|| format!("{region} has {count} of {quota} ALBs"))
-}
-
-/// The one the spec names; else the one the listener has; else the first that any host needs.
-fn default_certificate(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts) -> Option<String> {
-    if let Some(arn) = &lb.spec.certificates.default {
-        return Some(arn.clone());
-    }
-    let current = view
-        .observed
-        .shards
-        .get(shard)?
-        .listeners
-        .known()?
-        .get(&ListenerKind::Https)
-        .and_then(|l| l.certificate.clone());
-    current.or_else(|| wanted_certificates(view, shard).into_iter().next())
-}
-
-/// Certificates that hosts on the shard need.
-pub(super) fn wanted_certificates(view: &View<'_>, shard: &ShardKey) -> BTreeSet<String> {
-    let mut out = BTreeSet::new();
-    for (namespace, desired) in view.desired {
-        for host in desired.shards.get(shard).into_iter().flatten() {
-            out.extend(certificate_for(view, namespace, host, &shard.load_balancer, &desired.hosts[host]));
-        }
-    }
-    out
-}
-
-fn certificates(draft: &mut Draft<'_>, shard: &ShardKey, listener: String, default: Option<&String>, region: &str) {
-    let view = draft.view;
-    let scope = Scope::ListenerCertificates(shard.clone());
-    let read = AwsCall::ReadListenerCertificates { listener: listener.clone() };
-    if !draft.need(scope.clone(), region, read, view.settings.audit_seldom) {
-        return;
-    }
-    let Some(have) = view.observed.shards.get(shard).and_then(|s| s.certificates.known()) else { return };
-    let wanted = wanted_certificates(&view, shard);
-    if let Some(missing) = wanted.iter().find(|arn| Some(*arn) != default && !have.contains(*arn)) {
-        let limit = view.observed.limits.get(region).and_then(|c| c.known()).map_or(25, |l| l.certificates);
-        if u32::try_from(have.len()).unwrap_or(u32::MAX) >= limit {
-            draft.hold(format!("certificate {missing} is not attached: the listener has {limit} of {limit}; use a wildcard or ask AWS for more"));
-        } else {
-            let call = AwsCall::AddListenerCertificates { listener, certificate: missing.clone() };
-            draft.call("attach certificate", region, scope, call);
-        }
-        return;
-    }
-    // An unknown inventory would read as "nothing is needed".
-    let inventory_known = view.observed.certificates.get(region).is_some_and(|c| c.known().is_some());
-    if inventory_known && let Some(extra) = have.iter().find(|arn| !wanted.contains(*arn)) {
-        let call = AwsCall::RemoveListenerCertificates { listener, certificate: extra.clone() };
-        draft.call("detach certificate", region, scope, call);
-    }
 }
 
 /// Takes an ALB down: only when nothing of ours stands on it, listeners first, protection honoured.

@@ -99,7 +99,7 @@ pub fn review(key: &AppKey, app: &AppFacts, facts: &Facts<'_>) -> AppReview {
     certificate(app, key, facts, &load_balancers, &mut findings);
     let mut governance = Vec::new();
     labels(&app.labels, facts, &mut governance);
-    tls_mode(app, facts, &mut governance);
+    tls_mode(app, facts, &load_balancers, &mut governance);
     limits(key, app, facts, &mut governance);
     if let Some(parsed) = &parsed {
         open_cidr(parsed, facts, &mut governance);
@@ -235,11 +235,17 @@ fn labels(labels: &BTreeMap<String, String>, facts: &Facts<'_>, out: &mut Vec<Fi
     }
 }
 
-fn tls_mode(app: &AppFacts, facts: &Facts<'_>, out: &mut Vec<Finding>) {
-    let mode = app.spec.tls.as_ref().map(|t| t.mode).unwrap_or_default();
-    if let Some(allowed) = &facts.rulebook.tls_modes
-        && !allowed.contains(&mode)
-    {
+fn tls_mode(app: &AppFacts, facts: &Facts<'_>, load_balancers: &[String], out: &mut Vec<Finding>) {
+    let Some(allowed) = &facts.rulebook.tls_modes else { return };
+    let modes: BTreeSet<TlsMode> = match (&app.spec.tls, facts.load_balancers) {
+        (Some(tls), _) => [tls.mode].into(),
+        // An app that does not say gets what each of its load balancers gives; unknown ones give Discover.
+        (None, Some(known)) if !load_balancers.is_empty() => {
+            load_balancers.iter().filter_map(|name| known.get(name)).map(|lb| crate::plan::default_mode(lb)).collect()
+        }
+        (None, _) => [TlsMode::default()].into(),
+    };
+    for mode in modes.difference(allowed) {
         let names: Vec<String> = allowed.iter().map(|m| format!("{m:?}")).collect();
         out.push(Finding::new(
             Rule::TlsMode,

@@ -16,8 +16,8 @@ pub struct ParsedApp {
     pub load_balancers: Vec<String>,
     /// Routes.
     pub routes: Vec<ParsedRoute>,
-    /// Certificate source.
-    pub tls: Tls,
+    /// Certificate source; `None` is what the load balancer gives.
+    pub tls: Option<Tls>,
     /// Client networks; empty admits everybody.
     pub allow: BTreeSet<Cidr>,
     /// How the pods are closed.
@@ -55,7 +55,7 @@ pub struct ParsedBackend {
 pub fn parse(spec: &ExposedAppSpec) -> Result<ParsedApp, Vec<Finding>> {
     let mut faults = Vec::new();
     let mut app = ParsedApp {
-        tls: spec.tls.clone().unwrap_or_default(),
+        tls: spec.tls.clone(),
         network_policy: spec.network_policy.clone().unwrap_or_default(),
         ..ParsedApp::default()
     };

@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use awsim_model::api::{Tag, acm, elbv2 as elb, route53 as r53};
 use awsim_model::{Aws, AwsError, Call, Caller, Millis};
 use gatehouse_core::aws::{
-    Alias, AwsAnswer, AwsCall, Certificate, ChangeAction, DefaultAction, HealthCheck, HostedZone, Limits, Listener,
-    ListenerKind, ListenerRule, LoadBalancer, Record, RecordData, Refusal, RefusalClass, Target, TargetGroup,
-    TargetState, host_condition, hosts_of_condition,
+    Alias, AwsAnswer, AwsCall, Certificate, CertificateDetails, CertificateStatus, ChangeAction, DETAILS,
+    DefaultAction, HealthCheck, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record,
+    RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState, ValidationRecord, host_condition,
+    hosts_of_condition,
 };
 use gatehouse_crds::keys;
+
+/// The wall clock's seconds at the model's start.
+const EPOCH: i64 = 1_800_000_000;
 
 /// The model and who calls it.
 pub struct Adapter<'a> {
@@ -26,7 +30,7 @@ fn refusal(error: AwsError) -> Refusal {
         "PriorRequestNotComplete" | "InternalFailure" | "ServiceUnavailable" => RefusalClass::Transient,
         "AccessDenied" | "AccessDeniedException" => RefusalClass::Denied,
         code if code.starts_with("TooMany") || code == "LimitExceededException" => RefusalClass::Quota,
-        "ValidationError" | "InvalidConfigurationRequest" => RefusalClass::Invalid,
+        "ValidationError" | "ValidationException" | "InvalidConfigurationRequest" => RefusalClass::Invalid,
         _ => RefusalClass::Stale,
     };
     Refusal { class, message: error.to_string() }
@@ -84,16 +88,24 @@ impl Adapter<'_> {
                 };
                 AwsAnswer::Zones(zones.into_iter().map(zone).collect())
             }
-            AwsCall::ReadCertificates => {
-                let list = self.ask(acm::ListCertificates {
-                    certificate_statuses: Some(vec!["ISSUED".into()]),
+            AwsCall::ReadCertificates { known } => AwsAnswer::Certificates(self.certificates(&known)?),
+            AwsCall::RequestCertificate { names, token, tags: t } => {
+                let call = acm::RequestCertificate {
+                    domain_name: names[0].clone(),
+                    subject_alternative_names: Some(names),
+                    validation_method: Some("DNS".into()),
+                    idempotency_token: Some(token),
+                    tags: tags(&t),
                     ..Default::default()
-                })?;
-                let one = |c: acm::CertificateSummary| {
-                    let names = c.subject_alternative_name_summaries.into_iter().collect();
-                    (c.certificate_arn, Certificate { names, not_after: 0, private_ca: c.kind == "PRIVATE" })
                 };
-                AwsAnswer::Certificates(list.certificate_summary_list.into_iter().map(one).collect())
+                AwsAnswer::Arn(self.ask(call)?.certificate_arn)
+            }
+            AwsCall::DeleteCertificate { certificate } => {
+                self.ask(acm::DeleteCertificate { certificate_arn: certificate })?;
+                AwsAnswer::Done
+            }
+            AwsCall::ReadValidation { zone, name } => {
+                AwsAnswer::Records(self.records(&zone)?.into_iter().filter(|r| r.name == name).collect())
             }
             AwsCall::ReadTargetGroups { prefix } => {
                 let mut found = Vec::new();
@@ -401,6 +413,37 @@ impl Adapter<'_> {
         })
     }
 
+    fn certificates(&mut self, known: &BTreeMap<String, CertificateStatus>) -> Result<BTreeMap<String, Certificate>> {
+        let types = ["RSA_2048", "EC_prime256v1"].map(str::to_owned).to_vec();
+        let mut out = BTreeMap::new();
+        let mut next_token = None;
+        loop {
+            let includes = Some(acm::CertificateFilters { key_types: Some(types.clone()), ..Default::default() });
+            let page = self.ask(acm::ListCertificates { includes, next_token, ..Default::default() })?;
+            for summary in page.certificate_summary_list {
+                out.insert(summary.certificate_arn.clone(), certificate(&summary));
+            }
+            next_token = page.next_token;
+            if next_token.is_none() {
+                break;
+            }
+        }
+        let unknown = out.iter_mut().filter(|(arn, c)| c.details.is_none() && known.get(*arn) != Some(&c.status));
+        for (arn, certificate) in unknown.take(DETAILS) {
+            let tags = self.ask(acm::ListTagsForCertificate { certificate_arn: arn.clone() })?.tags;
+            let tags = tags.into_iter().map(|t| (t.key, t.value)).collect();
+            let mut details = CertificateDetails::from_tags(&tags);
+            if details.cluster.is_some() || certificate.status == CertificateStatus::Failed {
+                let whole = self.ask(acm::DescribeCertificate { certificate_arn: arn.clone() })?.certificate;
+                details.failure = whole.failure_reason;
+                let options = whole.domain_validation_options.into_iter().flatten();
+                details.records = options.filter_map(|o| validation(&o.domain_name, o.resource_record)).collect();
+            }
+            certificate.details = Some(details);
+        }
+        Ok(out)
+    }
+
     fn groups(&mut self, found: Vec<elb::TargetGroup>, attributes: bool) -> Result<BTreeMap<String, TargetGroup>> {
         let tags = self.tags_of(found.iter().map(|g| g.target_group_arn.clone()).collect())?;
         let mut out = BTreeMap::new();
@@ -440,6 +483,36 @@ impl Adapter<'_> {
             }
         }
     }
+}
+
+/// The model counts from its own start, the engine's wall clock from 1970.
+fn wall(at: Option<Millis>) -> i64 {
+    at.map_or(0, |at| EPOCH + i64::try_from(at.0 / 1000).unwrap())
+}
+
+fn certificate(c: &acm::CertificateSummary) -> Certificate {
+    Certificate {
+        names: c.subject_alternative_name_summaries.iter().cloned().collect(),
+        status: match c.status.as_str() {
+            "ISSUED" => CertificateStatus::Issued,
+            "PENDING_VALIDATION" => CertificateStatus::Pending,
+            "FAILED" => CertificateStatus::Failed,
+            "VALIDATION_TIMED_OUT" => CertificateStatus::TimedOut,
+            _ => CertificateStatus::Unusable,
+        },
+        not_after: wall(c.not_after),
+        created: wall(c.created_at),
+        private_ca: c.kind == "PRIVATE",
+        in_use: c.in_use,
+        // Only what ACM issues can be ours.
+        details: (c.kind != "AMAZON_ISSUED").then(CertificateDetails::default),
+    }
+}
+
+fn validation(name: &str, record: Option<acm::ValidationRecord>) -> Option<ValidationRecord> {
+    let record = record?;
+    let domain = name.trim_start_matches("*.").to_owned();
+    Some(ValidationRecord { domain, name: plain(&record.name), value: plain(&record.value) })
 }
 
 fn pairs(attributes: BTreeMap<String, String>) -> Vec<elb::Attribute> {
@@ -565,7 +638,11 @@ fn record(set: &r53::ResourceRecordSet) -> Option<Record> {
             ttl: u32::try_from(set.ttl.unwrap_or(0)).unwrap(),
             value: set.resource_records.as_ref()?.first()?.value.clone(),
         },
-        ("A" | "AAAA" | "CNAME", _) => RecordData::Other(set.kind.clone()),
+        ("CNAME", _) => RecordData::Cname {
+            ttl: u32::try_from(set.ttl.unwrap_or(0)).unwrap(),
+            value: plain(&set.resource_records.as_ref()?.first()?.value),
+        },
+        ("A" | "AAAA", _) => RecordData::Other(set.kind.clone()),
         _ => return None,
     };
     Some(Record { name, data })
@@ -581,6 +658,12 @@ fn record_set(record: Record) -> r53::ResourceRecordSet {
         RecordData::Aaaa(a) => r53::ResourceRecordSet { kind: "AAAA".into(), alias_target: alias(a), ..base },
         RecordData::Txt { ttl, value } => r53::ResourceRecordSet {
             kind: "TXT".into(),
+            ttl: Some(i64::from(ttl)),
+            resource_records: Some(vec![r53::ResourceRecord { value }]),
+            ..base
+        },
+        RecordData::Cname { ttl, value } => r53::ResourceRecordSet {
+            kind: "CNAME".into(),
             ttl: Some(i64::from(ttl)),
             resource_records: Some(vec![r53::ResourceRecord { value }]),
             ..base

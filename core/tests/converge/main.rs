@@ -9,6 +9,7 @@
 )]
 
 mod adapter;
+mod certificates;
 mod cluster;
 mod drift;
 mod lifecycle;

@@ -46,7 +46,7 @@ pub struct Sim {
     pub aws: Aws,
     pub cluster: Cluster,
     pub settings: Settings,
-    caller: Caller,
+    pub caller: Caller,
     due: BTreeMap<(u64, u64), Due>,
     seq: u64,
     /// Which leader; answers to former ones go nowhere.
@@ -91,7 +91,7 @@ impl Sim {
     }
 
     /// A new leader: it knows what a fresh watch shows, and nothing else.
-    fn elect(&mut self) {
+    pub fn elect(&mut self) {
         self.term += 1;
         self.engine = Engine::new(self.settings.clone(), Buckets::default());
         let now = self.now();

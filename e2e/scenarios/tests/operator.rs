@@ -296,3 +296,38 @@ fn of_two_operators_one_leads() {
     second.terminate();
     bench.lab.down().unwrap();
 }
+
+/// A host that the account's certificates do not cover: one is requested, proved by the operator's own record, attached
+/// and served; the answer to the first request is lost.
+#[test]
+fn a_certificate_is_requested_once() {
+    if !wanted() {
+        return;
+    }
+    let mut bench = Bench::new("wire-acm");
+    bench.load_balancer();
+    bench.fault("RequestCertificate", "after", 1);
+    let operator = bench.operator();
+    bench.yaml(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: deep}\n---\napiVersion: gatehouse.dev/v1alpha1\nkind: ExposurePolicy\nmetadata: {name: deep}\nspec:\n  namespaces: {names: [deep]}\n  grants: [{hosts: [shop.deep.example.com, api.deep.example.com]}]\n  loadBalancers: [public]\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: deep}\nspec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}\n---\napiVersion: gatehouse.dev/v1alpha1\nkind: ExposedApp\nmetadata: {name: web, namespace: deep}\nspec:\n  hosts: [shop.deep.example.com, api.deep.example.com]\n  tls: {mode: Request}\n  routes: [{backends: [{service: web, port: 80}]}]\n",
+    );
+    let ready = bench
+        .lab
+        .wait("deep to be ready", Duration::from_secs(90), || Ok(bench.condition("deep", "Ready").0 == "True"))
+        .unwrap_or_else(|e| {
+            panic!("{e}\n{:?}\n{}", bench.condition("deep", "CertificateReady"), bench.lab.log("operator-1"))
+        });
+    println!("a lost answer to RequestCertificate: ready after {ready:?}");
+    for host in ["shop", "api"] {
+        // curl knows the simulator's authority and checks the name.
+        let (status, body) = bench.lab.get(&format!("https://{host}.deep.example.com/")).unwrap();
+        assert_eq!((status, body.as_str()), (200, "deep"));
+    }
+    let state = bench.state();
+    let state = if state["loadBalancers"].is_object() { &state } else { &state["aws"] };
+    let certificates = state["certificates"].as_array().unwrap_or_else(|| panic!("{state:#}"));
+    let requested: Vec<&Value> = certificates.iter().filter(|c| c["imported"] == false).collect();
+    assert_eq!(requested.len(), 1, "{requested:#?}");
+    operator.terminate();
+    bench.lab.down().unwrap();
+}

@@ -74,9 +74,12 @@ impl Clients {
             AwsCall::ReadZones
             | AwsCall::ReadZoneRecords { .. }
             | AwsCall::ReadRecords { .. }
+            | AwsCall::ReadValidation { .. }
             | AwsCall::ReadChange { .. }
             | AwsCall::ChangeRecords { .. } => route53::call(&self.route53, call).await,
-            AwsCall::ReadCertificates => acm::certificates(&self.regional(region).acm).await,
+            AwsCall::ReadCertificates { .. }
+            | AwsCall::RequestCertificate { .. }
+            | AwsCall::DeleteCertificate { .. } => acm::call(&self.regional(region).acm, call).await,
             other => elbv2::call(&self.regional(region).elbv2, other).await,
         }
     }

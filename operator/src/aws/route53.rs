@@ -23,6 +23,7 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
             }
             Ok(AwsAnswer::Records(found))
         }
+        AwsCall::ReadValidation { zone, name } => records(client, &zone, Some(&name)).await.map(AwsAnswer::Records),
         AwsCall::ReadChange { change } => {
             let answer = client.get_change().id(&change).send().await?;
             let in_sync = answer.change_info().is_some_and(|i| *i.status() == ChangeStatus::Insync);
@@ -84,7 +85,7 @@ async fn records(client: &Client, zone: &str, only: Option<&str>) -> Result<Vec<
 }
 
 /// Names as we write them: no final dot, `*` as itself, lower case.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.trim_end_matches('.').replace("\\052", "*").to_lowercase()
 }
 
@@ -98,7 +99,11 @@ fn record(set: &ResourceRecordSet) -> Option<Record> {
             ttl: set.ttl().and_then(|t| u32::try_from(t).ok()).unwrap_or(0),
             value: set.resource_records().first()?.value().to_owned(),
         },
-        (other @ (RrType::A | RrType::Aaaa | RrType::Cname), None) => RecordData::Other(other.as_str().to_owned()),
+        (RrType::Cname, _) => RecordData::Cname {
+            ttl: set.ttl().and_then(|t| u32::try_from(t).ok()).unwrap_or(0),
+            value: plain(set.resource_records().first()?.value()),
+        },
+        (other @ (RrType::A | RrType::Aaaa), None) => RecordData::Other(other.as_str().to_owned()),
         // NS, SOA, MX, CAA and the like may stand beside an alias.
         _ => return None,
     };
@@ -131,6 +136,10 @@ fn sdk_change(change: RecordChange) -> Result<Change, aws_smithy_types::error::o
         RecordData::Aaaa(a) => set.r#type(RrType::Aaaa).alias_target(alias(a)?),
         RecordData::Txt { ttl, value } => set
             .r#type(RrType::Txt)
+            .ttl(i64::from(ttl))
+            .resource_records(ResourceRecord::builder().value(value).build()?),
+        RecordData::Cname { ttl, value } => set
+            .r#type(RrType::Cname)
             .ttl(i64::from(ttl))
             .resource_records(ResourceRecord::builder().value(value).build()?),
         RecordData::Other(kind) => set.r#type(RrType::from(kind.as_str())),
