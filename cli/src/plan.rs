@@ -222,8 +222,9 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
             }
             // Zones that are named stand in the file; the one found by the longest suffix only AWS knows.
             let zone = if let [zone] = &spec.dns.zones[..] { zone.id.as_str() } else { UNKNOWN };
-            let alias = Alias { dns_name: UNKNOWN.into(), zone_id: UNKNOWN.into() };
-            let mut records = records(&settings.cluster_id, host, namespace, spec.ip_address_type, &alias);
+            let alias = Alias { dns_name: UNKNOWN.into(), zone_id: UNKNOWN.into(), evaluate_target_health: false };
+            let routing = spec.dns.routing.as_ref();
+            let mut records = records(&settings.cluster_id, host, namespace, spec.ip_address_type, &alias, routing);
             records.sort_by_key(|r| r.name != host.as_text());
             for record in records {
                 let (kind, value) = match &record.data {
@@ -231,7 +232,7 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
                     RecordData::Aaaa(_) => ("AAAA", format!("alias to {shard}")),
                     RecordData::Txt { value, .. } => ("TXT", value.clone()),
                     RecordData::Cname { value, .. } => ("CNAME", value.clone()),
-                    RecordData::Other(text) => ("other", text.clone()),
+                    RecordData::Addresses { kind, values, .. } => (kind.as_str(), values.join(" ")),
                 };
                 let values = json!({ "type": kind, "value": value, "zone": zone });
                 let line = format!("record {} {kind} {value}, zone {zone}", record.name);

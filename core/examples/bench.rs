@@ -158,7 +158,7 @@ fn answer(order: &Order) -> Outcome {
     let aws = |answer| Outcome::Done(Answer::Aws(answer));
     match order {
         Order::Aws { call, .. } => match call {
-            AwsCall::ReadZones => aws(AwsAnswer::Zones(Vec::new())),
+            AwsCall::ReadZones { .. } => aws(AwsAnswer::Zones(Vec::new())),
             AwsCall::ReadCertificates { .. } => aws(AwsAnswer::Certificates(BTreeMap::new())),
             AwsCall::ReadTargetGroups { .. } => aws(AwsAnswer::TargetGroups(BTreeMap::new())),
             AwsCall::ReadLoadBalancer { .. } => aws(AwsAnswer::LoadBalancer(None)),

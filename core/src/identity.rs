@@ -120,11 +120,24 @@ impl ClusterId {
     }
 }
 
-/// Name of the ownership TXT beside a host's record: `a-` before the first label.
+/// Name of our ownership TXT of a host. Its first label has an underscore, which no host has, so that it is never
+/// another host's name or marker; it stands below the host, so that long labels fit.
 #[must_use]
-pub fn txt_name(host: &Host) -> String {
-    format!("a-{}", host.as_text())
+pub fn marker_name(host: &Host) -> String {
+    let label = if host.is_wildcard() { MARKER_WILDCARD } else { MARKER };
+    format!("{label}{}", host.suffix())
 }
+
+/// The host that one of our markers speaks of.
+#[must_use]
+pub fn host_of_marker(name: &str) -> Option<Host> {
+    let wildcard = name.strip_prefix(MARKER_WILDCARD).map(|suffix| format!("*.{suffix}"));
+    let text = wildcard.or_else(|| name.strip_prefix(MARKER).map(str::to_owned))?;
+    Host::parse(&text).ok()
+}
+
+const MARKER: &str = "_gatehouse.";
+const MARKER_WILDCARD: &str = "_gatehouse-wildcard.";
 
 /// Name of the HostClaim of a host: `h.<host>` or `w.<suffix>`, which Kubernetes takes as an object name.
 #[must_use]
@@ -164,5 +177,9 @@ mod tests {
         let id = ClusterId("prod".into());
         assert_eq!(ClusterId::txt_owner(&id.owner_txt("team-a")), Some("prod"));
         assert_eq!(ClusterId::txt_owner("\"v=spf1 -all\""), None);
+        for host in ["shop.example.com", "*.example.com"] {
+            let host = Host::parse(host).unwrap();
+            assert_eq!(host_of_marker(&marker_name(&host)), Some(host));
+        }
     }
 }

@@ -21,6 +21,7 @@ pub mod desired;
 pub mod engine;
 pub mod facts;
 pub mod identity;
+pub mod marker;
 pub mod observed;
 pub mod plan;
 pub mod request;

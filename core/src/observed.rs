@@ -213,8 +213,10 @@ impl ShardObserved {
 pub struct HostRecords {
     /// A, AAAA, CNAME and others at the host.
     pub at_host: Vec<Record>,
-    /// Our kind of ownership TXT.
-    pub txt: Option<Record>,
+    /// Our kind of ownership TXT: one, or one of each set identifier.
+    pub txt: Vec<Record>,
+    /// Ownership TXT in forms of external-dns, as of the last listing of the zone.
+    pub foreign: Vec<Record>,
     /// The change that made it so, while it may not be everywhere.
     pub pending: Option<String>,
     /// When we deleted it: its TTL starts here.

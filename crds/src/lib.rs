@@ -26,9 +26,9 @@ pub use exposure_policy::{
 };
 pub use host_claim::{AdmittedApp, ClaimState, HostClaim, HostClaimSpec, HostClaimStatus, Placement};
 pub use shared_load_balancer::{
-    CertificateMode, Certificates, Dns, Edge, InferredDeletions, InferredDeletionsStatus, IpAddressType, Limits,
-    NamespaceMove, RequestAnswer, RequestState, Resources, Scheme, ShardStatus, SharedLoadBalancer,
-    SharedLoadBalancerSpec, SharedLoadBalancerStatus, Subnet, Visibility, Zone,
+    AdoptOwner, CertificateMode, Certificates, Dns, DnsRouting, Edge, InferredDeletions, InferredDeletionsStatus,
+    IpAddressType, Limits, NamespaceMove, RequestAnswer, RequestState, Resources, Scheme, ShardStatus,
+    SharedLoadBalancer, SharedLoadBalancerSpec, SharedLoadBalancerStatus, Subnet, Visibility, Zone,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -140,13 +140,53 @@ pub enum CertificateMode {
 }
 
 /// Hosted zones.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Dns {
     /// Zones to write to. Absent: public zones found by name, the longest suffix first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub zones: Vec<Zone>,
+    /// Owners (of external-dns) whose records are taken over when an app asks for their host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["owner".into()]))]
+    pub adopt_owners: Vec<AdoptOwner>,
+    /// Weighted routing: a second cluster publishes the same names with another set identifier. Absent: simple routing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<DnsRouting>,
+}
+
+/// An owner of records, with the flags that its external-dns runs with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct AdoptOwner {
+    /// Its `--txt-owner-id`.
+    #[schemars(length(min = 1, max = 128))]
+    pub owner: String,
+    /// Its `--txt-prefix`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub txt_prefix: String,
+    /// Its `--txt-suffix`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub txt_suffix: String,
+    /// Its `--txt-wildcard-replacement`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 63))]
+    pub txt_wildcard_replacement: String,
+}
+
+/// Weighted routing of every record of the load balancer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsRouting {
+    /// SetIdentifier, another one in each cluster.
+    #[schemars(length(min = 1, max = 128))]
+    pub set_identifier: String,
+    /// Share of the answers, against the other clusters' weights.
+    pub weight: u8,
 }
 
 /// A hosted zone.
@@ -159,6 +199,10 @@ pub struct Zone {
     /// Public or Private. Absent: Public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub visibility: Option<Visibility>,
+    /// ARN of a role to assume for it: the zone of another account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.{1,512}$"))]
+    pub role_arn: Option<String>,
 }
 
 /// Who sees a zone.

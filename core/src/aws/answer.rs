@@ -52,13 +52,32 @@ pub enum ChangeAction {
     Delete,
 }
 
-/// A record set as far as we write it.
+/// A record set, whole: what is deleted must be named exactly.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// Lower case, no final dot, `*` as itself.
     pub name: String,
+    /// The routing policy it is part of; `None` is simple routing.
+    pub routing: Option<Routing>,
     /// What it holds.
     pub data: RecordData,
+}
+
+impl Record {
+    /// A record of simple routing.
+    #[must_use]
+    pub fn simple(name: impl Into<String>, data: RecordData) -> Record {
+        Record { name: name.into(), routing: None, data }
+    }
+}
+
+/// One of several record sets of one name and type.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Routing {
+    /// SetIdentifier.
+    pub set_identifier: String,
+    /// Weight, 0 to 255; `None` for a policy other than weighted, which we never write.
+    pub weight: Option<u8>,
 }
 
 /// Contents of a record set.
@@ -68,6 +87,13 @@ pub enum RecordData {
     A(Alias),
     /// Alias of type AAAA.
     Aaaa(Alias),
+    /// Another name.
+    Cname {
+        /// Seconds.
+        ttl: u32,
+        /// Name.
+        value: String,
+    },
     /// Text, quoted as Route 53 stores it.
     Txt {
         /// Seconds.
@@ -75,15 +101,15 @@ pub enum RecordData {
         /// One value.
         value: String,
     },
-    /// CNAME.
-    Cname {
+    /// A or AAAA with addresses: never written by us, deleted when its owner hands over.
+    Addresses {
+        /// `A` or `AAAA`.
+        kind: String,
         /// Seconds.
         ttl: u32,
-        /// What it points to, lower case, no final dot.
-        value: String,
+        /// Addresses.
+        values: Vec<String>,
     },
-    /// Anything else: kept so that it is seen, never written.
-    Other(String),
 }
 
 /// Target of an alias.
@@ -93,6 +119,8 @@ pub struct Alias {
     pub dns_name: String,
     /// CanonicalHostedZoneId of the ALB.
     pub zone_id: String,
+    /// EvaluateTargetHealth. Ours never: with it one tenant's broken app would degrade every name on the ALB.
+    pub evaluate_target_health: bool,
 }
 
 /// A load balancer as read.

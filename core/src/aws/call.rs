@@ -47,8 +47,11 @@ pub enum DefaultAction {
 pub enum AwsCall {
     /// DescribeAccountLimits.
     ReadLimits,
-    /// ListHostedZones.
-    ReadZones,
+    /// ListHostedZones, and GetHostedZone of those in other accounts.
+    ReadZones {
+        /// Zones of other accounts, with the role to assume for each.
+        roles: BTreeMap<String, String>,
+    },
     /// ListCertificates with every key type and status; of those not known ListTagsForCertificate, and
     /// DescribeCertificate of ours and of failed ones. At most [`DETAILS`] of them at once: the rest come without.
     ReadCertificates {
@@ -102,12 +105,12 @@ pub enum AwsCall {
         /// Zone id.
         zone: String,
     },
-    /// ListResourceRecordSets, started at the host and at its ownership TXT.
+    /// ListResourceRecordSets, started at each of these names.
     ReadRecords {
         /// Zone id.
         zone: String,
-        /// The host.
-        host: Host,
+        /// The host, and where its ownership TXT may stand.
+        names: BTreeSet<String>,
     },
     /// ListResourceRecordSets, started at the name.
     ReadValidation {
@@ -328,7 +331,7 @@ impl AwsCall {
         matches!(
             self,
             AwsCall::ReadLimits
-                | AwsCall::ReadZones
+                | AwsCall::ReadZones { .. }
                 | AwsCall::ReadCertificates { .. }
                 | AwsCall::ReadTargetGroups { .. }
                 | AwsCall::ReadTargetGroup { .. }
@@ -376,7 +379,7 @@ impl AwsCall {
             | AwsCall::ReadListenerCertificates { .. }
             | AwsCall::ReadTargetHealth { .. } => Family::ElbDescribe,
             AwsCall::RegisterTargets { .. } | AwsCall::DeregisterTargets { .. } => Family::ElbRegister,
-            AwsCall::ReadZones
+            AwsCall::ReadZones { .. }
             | AwsCall::ReadZoneRecords { .. }
             | AwsCall::ReadRecords { .. }
             | AwsCall::ReadValidation { .. }

@@ -6,7 +6,8 @@ use gatehouse_route::Host;
 
 use super::Engine;
 use crate::aws::RecordData;
-use crate::identity::{ClusterId, claim_name};
+use crate::identity::claim_name;
+use crate::marker;
 use crate::plan::PartKey;
 use crate::time::Mono;
 
@@ -35,9 +36,7 @@ impl Engine {
         let first = self.world.load_balancers.keys().next().is_some_and(|name| name == load_balancer);
         for ((_, host), cell) in &self.observed.records {
             let Some(records) = cell.last().filter(|_| unclaimed(host)) else { continue };
-            let ours = records.txt.as_ref().is_some_and(
-                |r| matches!(&r.data, RecordData::Txt { value, .. } if ClusterId::txt_owner(value) == Some(cluster)),
-            );
+            let ours = records.txt.iter().any(|r| marker::owner_of(r) == Some(cluster));
             let target = records.at_host.iter().find_map(|r| match &r.data {
                 RecordData::A(alias) | RecordData::Aaaa(alias) => Some(alias.dns_name.as_str()),
                 _ => None,

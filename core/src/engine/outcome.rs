@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_route::Host;
 
+use super::records::{by_host, by_name};
 use super::{Answer, EffectId, Engine, InFlight, Outcome};
 use crate::aws::{
-    AwsAnswer, AwsCall, Certificate, CertificateDetails, CertificateStatus, ChangeAction, ListenerRule, Record,
-    RecordChange, RecordData, Refusal, RefusalClass, TargetGroup, TargetState,
+    AwsAnswer, AwsCall, Certificate, CertificateDetails, CertificateStatus, ListenerRule, RecordChange, Refusal,
+    RefusalClass, TargetGroup, TargetState,
 };
 use crate::certificates::Certificates;
 use crate::identity::ShardKey;
-use crate::observed::{HostRecords, RegionBalancers, Scope};
-use crate::plan::{KubeWrite, Order, PartKey, Probe, Step};
+use crate::observed::{RegionBalancers, Scope};
+use crate::plan::{KubeWrite, Order, PartKey, Probe, Step, adopted_forms};
 use crate::time::{Mono, Now};
 use crate::world::Delta;
 
@@ -168,7 +169,12 @@ impl Engine {
             }
             (Scope::Zone(zone), AwsAnswer::Records(records)) => self.zone_read(now, zone, records),
             (Scope::Records(zone, host), AwsAnswer::Records(records)) => {
-                let mut found = by_host(records).remove(host).unwrap_or_default();
+                let stands = |h: &Host| {
+                    let cell = o.records.get(&(zone.clone(), h.clone())).filter(|_| h != host);
+                    cell.and_then(|c| c.last()).is_some_and(|r| !r.at_host.is_empty())
+                };
+                let forms = adopted_forms(&self.world);
+                let mut found = by_host(records, &forms, stands).remove(host).unwrap_or_default();
                 let cell = o.records.entry((zone.clone(), host.clone())).or_default();
                 found.deleted_at = cell.last().and_then(|r| r.deleted_at);
                 cell.set(now, found);
@@ -183,44 +189,6 @@ impl Engine {
             _ => self.observed.mark_stale(&scope),
         }
         self.mark_scope(&scope, changed);
-    }
-
-    fn zone_read(&mut self, now: Mono, zone: &str, records: Vec<Record>) {
-        self.observed.zone_lists.entry(zone.to_owned()).or_default().set(now, ());
-        self.validations_read(now, zone, by_name(&records));
-        let mut found = by_host(records);
-        // Hosts with a write under way or in doubt keep what is known of them; they have reads of their own.
-        let keys: Vec<(String, Host)> = self.observed.records.keys().filter(|(z, _)| z == zone).cloned().collect();
-        for key in keys {
-            let scope = Scope::Records(key.0.clone(), key.1.clone());
-            let fresh = found.remove(&key.1).unwrap_or_default();
-            if self.observed.unknown(&scope) || self.observed.readable_from(&scope).is_none() {
-                continue;
-            }
-            if let Some(cell) = self.observed.records.get_mut(&key) {
-                let before = cell.last().cloned().unwrap_or_default();
-                cell.set(now, HostRecords { pending: before.pending, deleted_at: before.deleted_at, ..fresh });
-            }
-        }
-        for (host, records) in found {
-            self.observed.records.entry((zone.to_owned(), host)).or_default().set(now, records);
-        }
-        for load_balancer in self.world.load_balancers.keys().cloned().collect::<Vec<_>>() {
-            self.note_orphans(now, &load_balancer);
-        }
-    }
-
-    /// As for hosts: what is being written or in doubt is left to a read of its own.
-    fn validations_read(&mut self, now: Mono, zone: &str, mut found: BTreeMap<String, String>) {
-        for (key, cell) in self.observed.validations.iter_mut().filter(|((z, _), _)| z == zone) {
-            let fresh = found.remove(&key.1);
-            if cell.known().is_some() && cell.readable() {
-                cell.set(now, fresh);
-            }
-        }
-        for (name, value) in found {
-            self.observed.validations.entry((zone.to_owned(), name)).or_default().set(now, Some(value));
-        }
     }
 
     fn written(&mut self, now: Mono, flight: &InFlight, call: &AwsCall, answer: AwsAnswer) {
@@ -418,52 +386,6 @@ impl Engine {
         self.mark_scope(&scope, false);
     }
 
-    fn records_written(&mut self, now: Mono, zone: &str, step: &Step, change: &str) {
-        let Order::Aws { call: AwsCall::ChangeRecords { changes, .. }, .. } = &step.order else { return };
-        for scope in &step.scopes {
-            if let Scope::Validation(_, name) = scope {
-                let value = changes.iter().find_map(|c| match &c.record.data {
-                    RecordData::Cname { value, .. } if c.record.name == *name => Some(value.clone()),
-                    _ => None,
-                });
-                self.observed.validations.entry((zone.to_owned(), name.clone())).or_default().set(now, value);
-                self.mark_scope(scope, true);
-            }
-            let Scope::Records(_, host) = scope else { continue };
-            let cell = self.observed.records.entry((zone.to_owned(), host.clone())).or_default();
-            let mut records = cell.last().cloned().unwrap_or_default();
-            for RecordChange { action, record } in changes {
-                let text = matches!(record.data, RecordData::Txt { .. });
-                match (action, text) {
-                    (ChangeAction::Create, true) => records.txt = Some(record.clone()),
-                    (ChangeAction::Create, false) => records.at_host.push(record.clone()),
-                    (ChangeAction::Delete, true) => records.txt = records.txt.filter(|t| t != record),
-                    (ChangeAction::Delete, false) => records.at_host.retain(|r| r != record),
-                }
-            }
-            let gone =
-                |c: &RecordChange| c.action == ChangeAction::Delete && matches!(c.record.data, RecordData::Aaaa(_));
-            if changes.iter().any(gone) {
-                // An ALB may wait for its last AAAA to go.
-                let shards = self.observed.shards.keys().cloned().map(PartKey::Shard);
-                self.dirty.extend(shards);
-            }
-            records.at_host.sort();
-            let flip = (zone.to_owned(), host.clone());
-            if records.at_host.is_empty() {
-                self.memory.flipped.remove(&flip);
-            } else {
-                self.memory.flipped.insert(flip, now);
-            }
-            records.pending = Some(change.to_owned());
-            records.deleted_at = records.at_host.is_empty().then_some(now);
-            cell.set(now, records);
-            for namespace in self.index.holders(&self.world, host) {
-                self.mark_namespace(&namespace);
-            }
-        }
-    }
-
     fn kube_written(&mut self, now: Now, write: &KubeWrite, answer: Answer) {
         let delta = match (write, answer) {
             (KubeWrite::AppFinalizers { app, .. } | KubeWrite::AppStatus { app, .. }, Answer::App(facts)) => {
@@ -511,7 +433,37 @@ impl Engine {
         self.kube(now, delta);
     }
 
+    /// One record that Route 53 does not take spoils the batch it is in. The steps it names wait; the others, or all
+    /// when it names none, go at once, each alone.
+    fn batch_refused(&mut self, now: Mono, flight: &InFlight, refusal: &Refusal) {
+        let named = |step: &Step| {
+            let Order::Aws { call: AwsCall::ChangeRecords { changes, .. }, .. } = &step.order else { return false };
+            let text = |c: &RecordChange| format!("'{}.'", c.record.name.replace('*', "\\052"));
+            changes.iter().any(|c| refusal.message.contains(&text(c)))
+        };
+        for step in &flight.steps {
+            for scope in &step.scopes {
+                self.observed.write_ended(scope, None);
+            }
+            if named(step) {
+                for scope in &step.scopes {
+                    self.observed.mark_stale(scope);
+                    self.mark_scope(scope, false);
+                }
+                self.memory.refusals.insert(step.key.clone(), refusal.clone());
+                self.delay(now, step, refusal.class);
+            } else {
+                self.back_off.entry(step.key.clone()).or_default().until = now;
+            }
+        }
+    }
+
     fn refused(&mut self, now: Mono, flight: &InFlight, refusal: &Refusal) {
+        let batch = flight.steps.len() > 1 && matches!(refusal.class, RefusalClass::Stale | RefusalClass::Invalid);
+        if batch {
+            self.batch_refused(now, flight, refusal);
+            return;
+        }
         if let Order::Aws { call, .. } = &flight.order {
             if !call.is_read() {
                 for scope in scopes(flight) {
@@ -621,31 +573,4 @@ fn merged(mut listed: BTreeMap<String, Certificate>, before: Option<&Certificate
         certificate.details = known.and_then(|known| known.details.clone());
     }
     listed
-}
-
-/// Validation records: CNAMEs whose first label no host can have.
-fn by_name(records: &[Record]) -> BTreeMap<String, String> {
-    let cname = |record: &Record| match &record.data {
-        RecordData::Cname { value, .. } if record.name.starts_with('_') => Some((record.name.clone(), value.clone())),
-        _ => None,
-    };
-    records.iter().filter_map(cname).collect()
-}
-
-/// Sorts records to the hosts they belong to: at the host itself, or its ownership TXT.
-fn by_host(records: Vec<Record>) -> BTreeMap<Host, HostRecords> {
-    let mut out: BTreeMap<Host, HostRecords> = BTreeMap::new();
-    for record in records {
-        let text = matches!(record.data, RecordData::Txt { .. });
-        let owned = record.name.strip_prefix("a-").filter(|_| text).and_then(|n| Host::parse(n).ok());
-        if let Some(host) = owned {
-            out.entry(host).or_default().txt = Some(record);
-        } else if !text && let Ok(host) = Host::parse(&record.name) {
-            out.entry(host).or_default().at_host.push(record);
-        }
-    }
-    for records in out.values_mut() {
-        records.at_host.sort();
-    }
-    out
 }

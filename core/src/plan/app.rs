@@ -11,6 +11,7 @@ use crate::review::{AppReview, Class, Finding, Rule};
 use crate::world::{AppFacts, ChildKind, ClaimFacts, World};
 
 use super::condition::{Judged, condition, no, summary, yes};
+use super::owner::Owner;
 use super::{Draft, KubeWrite, PartKey, View, to_json};
 
 pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
@@ -149,7 +150,7 @@ fn is_terminal(reason: &str) -> bool {
             | "OpenCidrNotAllowed"
             | "BackendNotFound"
             | "NoCertificate"
-            | "RecordConflict"
+            | "DNSConflict"
             | "NoHostedZone"
             | "Denied"
             | "QuotaExceeded"
@@ -319,6 +320,7 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
     if places.is_empty() {
         return no(TYPE, "Pending", "waits for the host to be claimed");
     }
+    let mut handed_over = Vec::new();
     for (host, shard, wanted) in places {
         let Some(zones) = super::zones_for(view, &host, &shard.load_balancer) else {
             return no(TYPE, "Pending", "hosted zones are being listed");
@@ -334,14 +336,24 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
             );
         }
         for zone in zones {
-            if let Some(records) = view.observed.records_of(&zone, &host)
-                && let super::record::Owner::Stranger(_) = super::record::owner(view, &records)
-            {
-                return no(
-                    TYPE,
-                    "RecordConflict",
-                    format!("{host} already has a record that is not ours; remove it or let its owner hand over"),
-                );
+            let lb = view.world.load_balancers.get(&shard.load_balancer);
+            if let (Some(records), Some(lb)) = (view.observed.records_of(&zone, &host), lb) {
+                match super::owner::owner(view, &zone, &host, lb, &records) {
+                    Owner::Stranger(_) if super::owner::adoptable(lb, &records).is_none() => {
+                        return no(
+                            TYPE,
+                            "DNSConflict",
+                            format!(
+                                "{host} already has a record that is not ours; remove it or let its owner hand over"
+                            ),
+                        );
+                    }
+                    Owner::HandedOver(_) => {
+                        handed_over.push(host.as_text());
+                        continue;
+                    }
+                    _ => {}
+                }
             }
             match super::record::published(view, &host, &zone) {
                 Some(true) => {}
@@ -354,6 +366,10 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
                 }
             }
         }
+    }
+    if !handed_over.is_empty() {
+        let message = format!("{}: records belong to another owner now and are left alone", handed_over.join(", "));
+        return (TYPE, ConditionStatus::True, "HandedOver".into(), message);
     }
     yes(TYPE, "Published")
 }

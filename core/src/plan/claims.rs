@@ -115,6 +115,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
             status.state = ClaimState::Released;
             status.released_at = Some(view.now.wall.rfc3339());
             status.placement = BTreeMap::new();
+            status.dns_changes = BTreeMap::new();
         }
     } else if stranger {
         // Nothing is served for a namespace that is gone; names and rules wait for the platform or for their time.
@@ -130,6 +131,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
         status.apps = admitted.keys().cloned().collect();
         status.placement = super::placement::place(draft, namespace, host, &admitted, &claim.status.placement);
         status.admitted = admitted;
+        status.dns_changes.extend(super::record::changes_to_remember(&view, host));
     }
     if status != claim.status {
         let write = KubeWrite::ClaimStatus {

@@ -1,6 +1,6 @@
 //! Which zone a name belongs to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_crds::Visibility;
 use gatehouse_route::Host;
@@ -27,6 +27,18 @@ pub(super) fn zones_of(view: &View<'_>, lb: &LoadBalancerFacts) -> BTreeSet<Stri
         })
         .map(|zone| zone.id.clone())
         .collect()
+}
+
+/// Roles to assume for zones of other accounts, by zone.
+pub(super) fn roles(view: &View<'_>) -> BTreeMap<String, String> {
+    let zones = view.world.load_balancers.values().flat_map(|lb| &lb.spec.dns.zones);
+    zones.filter_map(|z| Some((z.id.clone(), z.role_arn.clone()?))).collect()
+}
+
+/// The role to assume for a zone; empty for one of our own account.
+pub(super) fn role(view: &View<'_>, zone: &str) -> String {
+    let mut zones = view.world.load_balancers.values().flat_map(|lb| &lb.spec.dns.zones);
+    zones.find(|z| z.id == zone).and_then(|z| z.role_arn.clone()).unwrap_or_default()
 }
 
 /// Zones for a host on a load balancer: the longest suffix among the public ones and among the private ones.

@@ -14,6 +14,7 @@ mod dns;
 mod edge;
 mod inferred;
 mod load_balancer;
+mod owner;
 mod placement;
 mod policy;
 mod record;
@@ -41,6 +42,7 @@ pub use certificate::{certificate_for, default_mode};
 pub use condition::{condition, summary};
 pub use dns::zones_for;
 pub(crate) use placement::shards;
+pub(crate) use record::adopted_forms;
 pub use record::records;
 pub use rules::{pack, priority};
 pub use shard::{ALLOWED_ATTRIBUTES, attributes};
@@ -129,7 +131,7 @@ pub enum Lane {
 pub enum Order {
     /// In a Region of AWS.
     Aws {
-        /// The Region; empty for global services.
+        /// The Region. For Route 53, which has none, the role to assume for a zone of another account, or nothing.
         region: String,
         /// The call.
         call: AwsCall,

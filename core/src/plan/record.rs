@@ -2,42 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use gatehouse_crds::{IpAddressType, keys};
+use gatehouse_crds::{AdoptOwner, ConditionStatus, DnsRouting, IpAddressType, keys};
 use gatehouse_route::Host;
 
-use crate::aws::{Alias, AwsCall, ChangeAction, LoadBalancer, Record, RecordChange, RecordData};
+use crate::aws::{Alias, AwsCall, ChangeAction, LoadBalancer, Record, RecordChange, RecordData, Routing};
 use crate::desired::HostDesired;
-use crate::identity::{ClusterId, ShardKey, claim_name, txt_name};
+use crate::identity::{AppKey, ClusterId, ShardKey, claim_name, marker_name};
+use crate::marker;
 use crate::observed::{HostRecords, Scope};
+use crate::world::World;
 
+use super::dns::role;
+use super::owner::{Owner, adoptable, is_ours, ours, owner, stragglers};
 use super::{Draft, Lane, Order, View, zones_for};
 
 /// TTL of the ownership TXT, in seconds.
-const TXT_TTL: u32 = 300;
-
-/// Who a host's records belong to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// Nobody: there are none.
-    Nobody,
-    /// This installation.
-    Us,
-    /// Somebody else; the text says who, for the platform team.
-    Stranger(String),
-}
-
-pub(super) fn owner(view: &View<'_>, records: &HostRecords) -> Owner {
-    let txt = records.txt.as_ref().and_then(|r| match &r.data {
-        RecordData::Txt { value, .. } => Some(value),
-        _ => None,
-    });
-    match txt {
-        Some(value) if ClusterId::txt_owner(value) == Some(view.settings.cluster_id.0.as_str()) => Owner::Us,
-        Some(value) => Owner::Stranger(ClusterId::txt_owner(value).unwrap_or("an unreadable marker").to_owned()),
-        None if records.at_host.is_empty() => Owner::Nobody,
-        None => Owner::Stranger("a record without marker".to_owned()),
-    }
-}
+pub(super) const TXT_TTL: u32 = 300;
 
 /// Whether no record of ours stands for the host on a load balancer's zones.
 pub(super) fn gone(view: &View<'_>, host: &Host, load_balancer: &str) -> bool {
@@ -47,7 +27,7 @@ pub(super) fn gone(view: &View<'_>, host: &Host, load_balancer: &str) -> bool {
     zones
         .iter()
         .filter(|z| !kept.contains(*z))
-        .all(|zone| view.observed.records_of(zone, host).is_some_and(|records| owner(view, &records) != Owner::Us))
+        .all(|zone| view.observed.records_of(zone, host).is_some_and(|records| !is_ours(view, &records)))
 }
 
 /// Whether records of ours lead to the shard.
@@ -57,7 +37,7 @@ pub(super) fn points_to(view: &View<'_>, records: &HostRecords, shard: &ShardKey
         RecordData::A(alias) | RecordData::Aaaa(alias) => alb.is_some_and(|alb| alb.dns_name == alias.dns_name),
         _ => false,
     };
-    owner(view, records) == Owner::Us && records.at_host.iter().any(leads)
+    ours(view, records).into_iter().any(leads)
 }
 
 /// Whether no name of ours leads a client of the host to the shard.
@@ -102,8 +82,13 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     poll_changes(draft, namespace);
 }
 
+/// How the owners that are adopted anywhere write their markers.
+pub(crate) fn adopted_forms(world: &World) -> Vec<AdoptOwner> {
+    world.load_balancers.values().flat_map(|lb| lb.spec.dns.adopt_owners.iter().cloned()).collect()
+}
+
 /// Makes sure the records of one host are known.
-fn known(draft: &mut Draft<'_>, zone: &str, host: &Host) -> Option<HostRecords> {
+pub(super) fn known(draft: &mut Draft<'_>, zone: &str, host: &Host) -> Option<HostRecords> {
     let scope = Scope::Records(zone.to_owned(), host.clone());
     let listed = draft.view.observed.zone_lists.get(zone).is_some_and(|c| c.known().is_some());
     let single = draft.view.observed.records.contains_key(&(zone.to_owned(), host.clone()));
@@ -112,8 +97,11 @@ fn known(draft: &mut Draft<'_>, zone: &str, host: &Host) -> Option<HostRecords> 
         return None;
     }
     if single {
-        let read = AwsCall::ReadRecords { zone: zone.to_owned(), host: host.clone() };
-        if !draft.need(scope, "", read, u64::MAX) {
+        let forms = adopted_forms(draft.view.world);
+        let mut names = marker::names(host, &forms);
+        names.extend([host.as_text(), marker_name(host)]);
+        let read = AwsCall::ReadRecords { zone: zone.to_owned(), names };
+        if !draft.need(scope, &role(&draft.view, zone), read, u64::MAX) {
             return None;
         }
     }
@@ -195,21 +183,35 @@ fn alb<'a>(view: &View<'a>, shard: &ShardKey) -> Option<&'a LoadBalancer> {
 
 fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &HostDesired, shard: &ShardKey, zone: &str) {
     let view = draft.view;
+    let Some(lb) = view.world.load_balancers.get(&shard.load_balancer) else { return };
     let Some(records) = known(draft, zone, host) else { return };
-    let owner = owner(&view, &records);
-    if let Owner::Stranger(who) = &owner {
-        draft.hold(format!(
-            "{host}: zone {zone} already has records owned by {who}; delete them or let their owner hand over"
-        ));
-        return;
-    }
+    let mut have: Vec<Record> = match owner(&view, zone, host, lb, &records) {
+        Owner::Nobody => Vec::new(),
+        Owner::Us => {
+            let mut have: Vec<Record> = ours(&view, &records).into_iter().cloned().collect();
+            have.extend(stragglers(lb, &records));
+            have
+        }
+        Owner::HandedOver(to) => {
+            draft.wait(format!("{host}: its records in zone {zone} were handed over to {to}"));
+            return;
+        }
+        Owner::Stranger(who) => match adoptable(lb, &records) {
+            Some(theirs) => theirs,
+            None => {
+                draft.hold(format!(
+                    "{host}: zone {zone} already has records of {who}; delete them, or name their owner in spec.dns.adoptOwners of {}",
+                    shard.load_balancer
+                ));
+                return;
+            }
+        },
+    };
     let Some(alb) = alb(&view, shard) else {
         draft.wait(format!("load balancer {shard} to be active"));
         return;
     };
     let right = wanted_records(&view, host, namespace, shard, alb);
-    let mut have = records.at_host.clone();
-    have.extend(records.txt.clone());
     have.sort();
     if have == right {
         return;
@@ -235,18 +237,19 @@ fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &Host
 }
 
 fn wanted_records(view: &View<'_>, host: &Host, namespace: &str, shard: &ShardKey, alb: &LoadBalancer) -> Vec<Record> {
-    let alias = Alias { dns_name: alb.dns_name.clone(), zone_id: alb.zone_id.clone() };
-    let kind = view.world.load_balancers.get(&shard.load_balancer).map(|lb| lb.spec.ip_address_type);
+    let alias = Alias { dns_name: alb.dns_name.clone(), zone_id: alb.zone_id.clone(), evaluate_target_health: false };
+    let lb = view.world.load_balancers.get(&shard.load_balancer);
     // What the ALB does not have yet is not promised.
-    let kind = kind.filter(|_| alb.ip_address_type != "ipv4").unwrap_or_default();
-    records(&view.settings.cluster_id, host, namespace, kind, &alias)
+    let kind = lb.map(|lb| lb.spec.ip_address_type).filter(|_| alb.ip_address_type != "ipv4").unwrap_or_default();
+    let routing = lb.and_then(|lb| lb.spec.dns.routing.as_ref());
+    records(&view.settings.cluster_id, host, namespace, kind, &alias, routing)
 }
 
 /// Whether any AAAA of ours leads to the ALB.
 pub(super) fn sends_ipv6(view: &View<'_>, alb: &LoadBalancer) -> bool {
     let leads = |r: &Record| matches!(&r.data, RecordData::Aaaa(alias) if alias.dns_name == alb.dns_name);
     let known = view.observed.records.values().filter_map(|cell| cell.last());
-    known.filter(|records| owner(view, records) == Owner::Us).any(|records| records.at_host.iter().any(leads))
+    known.flat_map(|records| ours(view, records)).any(leads)
 }
 
 /// The records of a host that points to a load balancer: aliases for its address families, and the TXT that says whose
@@ -258,14 +261,16 @@ pub fn records(
     namespace: &str,
     addresses: IpAddressType,
     alias: &Alias,
+    routing: Option<&DnsRouting>,
 ) -> Vec<Record> {
-    let name = host.as_text();
-    let mut out = vec![Record { name: name.clone(), data: RecordData::A(alias.clone()) }];
+    let routing = routing.map(|r| Routing { set_identifier: r.set_identifier.clone(), weight: Some(r.weight) });
+    let record = |name: String, data| Record { name, routing: routing.clone(), data };
+    let mut out = vec![record(host.as_text(), RecordData::A(alias.clone()))];
     if addresses != IpAddressType::Ipv4 {
-        out.push(Record { name, data: RecordData::Aaaa(alias.clone()) });
+        out.push(record(host.as_text(), RecordData::Aaaa(alias.clone())));
     }
     let value = cluster.owner_txt(namespace);
-    out.push(Record { name: txt_name(host), data: RecordData::Txt { ttl: TXT_TTL, value } });
+    out.push(record(marker_name(host), RecordData::Txt { ttl: TXT_TTL, value }));
     out.sort();
     out
 }
@@ -286,16 +291,19 @@ pub(super) fn plan_orphans(draft: &mut Draft<'_>) {
 fn take_back(draft: &mut Draft<'_>, host: &Host, zone: &str) {
     let view = draft.view;
     let Some(records) = known(draft, zone, host) else { return };
-    if owner(&view, &records) != Owner::Us || kept_zones(&view, host).contains(zone) {
+    if kept_zones(&view, host).contains(zone) {
         return;
     }
-    let ours =
-        records.at_host.iter().filter(|r| matches!(r.data, RecordData::A(_) | RecordData::Aaaa(_))).chain(&records.txt);
-    let changes = ours.map(|r| RecordChange { action: ChangeAction::Delete, record: r.clone() }).collect();
-    change(draft, zone, host, changes);
+    let ours = ours(&view, &records).into_iter();
+    let ours = ours.filter(|r| matches!(r.data, RecordData::A(_) | RecordData::Aaaa(_) | RecordData::Txt { .. }));
+    let changes: Vec<RecordChange> =
+        ours.map(|r| RecordChange { action: ChangeAction::Delete, record: r.clone() }).collect();
+    if !changes.is_empty() {
+        change(draft, zone, host, changes);
+    }
 }
 
-fn change(draft: &mut Draft<'_>, zone: &str, host: &Host, changes: Vec<RecordChange>) {
+pub(super) fn change(draft: &mut Draft<'_>, zone: &str, host: &Host, changes: Vec<RecordChange>) {
     let call = AwsCall::ChangeRecords { zone: zone.to_owned(), changes };
     let from = draft.view.memory.started.plus(draft.view.settings.call_deadline);
     if call.is_destructive() && draft.now() < from {
@@ -307,7 +315,7 @@ fn change(draft: &mut Draft<'_>, zone: &str, host: &Host, changes: Vec<RecordCha
         format!("records of {host} in {zone}"),
         Lane::Zone(zone.to_owned()),
         vec![Scope::Records(zone.to_owned(), host.clone())],
-        Order::Aws { region: String::new(), call },
+        Order::Aws { region: role(&draft.view, zone), call },
     );
 }
 
@@ -317,22 +325,50 @@ fn poll_changes(draft: &mut Draft<'_>, namespace: &str) {
     let mut pending = BTreeSet::new();
     for host in view.desired.get(namespace).into_iter().flat_map(|d| d.hosts.keys()) {
         for zone in view.observed.zone_lists.keys() {
-            let cell = view.observed.records.get(&(zone.clone(), host.clone())).and_then(|c| c.last());
-            pending.extend(cell.and_then(|r| r.pending.clone()));
+            pending.extend(pending_change(&view, host, zone).map(|id| (id, zone.clone())));
         }
     }
-    for id in pending {
+    for (id, zone) in pending {
         if view.observed.changes.get(&id).and_then(|c| c.known()) != Some(&true) {
-            draft.need(Scope::Change(id.clone()), "", AwsCall::ReadChange { change: id }, view.settings.poll * 4);
+            let role = role(&view, &zone);
+            draft.need(Scope::Change(id.clone()), &role, AwsCall::ReadChange { change: id }, view.settings.poll * 4);
         }
     }
+}
+
+/// The change that made a host's records what they are, while nobody has seen it everywhere. A new leader finds it in
+/// the claim, and asks only for hosts whose app was not told yet that its name is published.
+fn pending_change(view: &View<'_>, host: &Host, zone: &str) -> Option<String> {
+    let cell = view.observed.records.get(&(zone.to_owned(), host.clone())).and_then(|c| c.last());
+    if let Some(id) = cell.and_then(|r| r.pending.clone()) {
+        return Some(id);
+    }
+    let claim = view.world.claims.get(&claim_name(host))?;
+    let id = claim.status.dns_changes.get(zone)?;
+    let told = |app: &String| {
+        let facts = view.world.apps.get(&AppKey::new(&claim.spec.namespace, app));
+        facts.is_some_and(|a| {
+            a.status.conditions.iter().any(|c| c.type_ == "DNSReady" && c.status == ConditionStatus::True)
+        })
+    };
+    (!claim.status.apps.iter().any(told)).then(|| id.clone())
 }
 
 /// Where a host's records stand in a zone: `None` not published, `Some(false)` on the way, `Some(true)` everywhere.
 pub(super) fn published(view: &View<'_>, host: &Host, zone: &str) -> Option<bool> {
     let records = view.observed.records_of(zone, host)?;
-    if owner(view, &records) != Owner::Us || records.at_host.is_empty() {
+    if !is_ours(view, &records) || records.at_host.is_empty() {
         return None;
     }
-    Some(records.pending.is_none_or(|id| view.observed.changes.get(&id).and_then(|c| c.last()) == Some(&true)))
+    let pending = pending_change(view, host, zone);
+    Some(pending.is_none_or(|id| view.observed.changes.get(&id).and_then(|c| c.last()) == Some(&true)))
+}
+
+/// The last change of a host's records in each zone, to be remembered in its claim.
+pub(super) fn changes_to_remember(view: &View<'_>, host: &Host) -> Vec<(String, String)> {
+    let of = |zone: &String| {
+        let records = view.observed.records.get(&(zone.clone(), host.clone()))?.known()?;
+        (is_ours(view, records) && !records.at_host.is_empty()).then(|| records.pending.clone())?
+    };
+    view.observed.zone_lists.keys().filter_map(|zone| Some((zone.clone(), of(zone)?))).collect()
 }

@@ -66,7 +66,8 @@ fn certificates_age(view: &View<'_>, region: &str) -> u64 {
 
 pub(super) fn plan_zones(draft: &mut Draft<'_>) {
     let seldom = draft.view.settings.audit_seldom;
-    if !draft.need(Scope::Zones, "", AwsCall::ReadZones, seldom) {
+    let roles = super::dns::roles(&draft.view);
+    if !draft.need(Scope::Zones, "", AwsCall::ReadZones { roles }, seldom) {
         return;
     }
     let mut wanted = std::collections::BTreeSet::new();
@@ -75,7 +76,8 @@ pub(super) fn plan_zones(draft: &mut Draft<'_>) {
     }
     for zone in wanted {
         let often = draft.view.settings.audit_often;
-        draft.need(Scope::Zone(zone.clone()), "", AwsCall::ReadZoneRecords { zone }, often);
+        let role = super::dns::role(&draft.view, &zone);
+        draft.need(Scope::Zone(zone.clone()), &role, AwsCall::ReadZoneRecords { zone }, often);
     }
     super::record::plan_orphans(draft);
 }

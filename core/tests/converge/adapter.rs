@@ -7,7 +7,7 @@ use awsim_model::{Aws, AwsError, Call, Caller, Millis};
 use gatehouse_core::aws::{
     Alias, AwsAnswer, AwsCall, Certificate, CertificateDetails, CertificateStatus, ChangeAction, DETAILS,
     DefaultAction, HealthCheck, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record,
-    RecordData, Refusal, RefusalClass, Target, TargetGroup, TargetState, ValidationRecord, host_condition,
+    RecordData, Refusal, RefusalClass, Routing, Target, TargetGroup, TargetState, ValidationRecord, host_condition,
     hosts_of_condition,
 };
 use gatehouse_crds::keys;
@@ -79,7 +79,7 @@ impl Adapter<'_> {
                     region_target_groups: all["target-groups"],
                 })
             }
-            AwsCall::ReadZones => {
+            AwsCall::ReadZones { .. } => {
                 let zones = self.ask(r53::ListHostedZones::default())?.hosted_zones;
                 let zone = |z: r53::HostedZone| HostedZone {
                     id: z.id.trim_start_matches("/hostedzone/").to_owned(),
@@ -218,8 +218,7 @@ impl Adapter<'_> {
                 AwsAnswer::TargetHealth(page.target_health_descriptions.into_iter().map(one).collect())
             }
             AwsCall::ReadZoneRecords { zone } => AwsAnswer::Records(self.records(&zone)?),
-            AwsCall::ReadRecords { zone, host } => {
-                let names = [host.as_text(), gatehouse_core::identity::txt_name(&host)];
+            AwsCall::ReadRecords { zone, names } => {
                 AwsAnswer::Records(self.records(&zone)?.into_iter().filter(|r| names.contains(&r.name)).collect())
             }
             AwsCall::ReadChange { change } => {
@@ -628,46 +627,53 @@ fn rule(r: &elb::Rule, tags: Option<&BTreeMap<String, String>>) -> ListenerRule 
 }
 
 fn record(set: &r53::ResourceRecordSet) -> Option<Record> {
-    let name = plain(&set.name);
-    let alias =
-        set.alias_target.as_ref().map(|a| Alias { dns_name: plain(&a.dns_name), zone_id: a.hosted_zone_id.clone() });
+    let alias = set.alias_target.as_ref().map(|a| Alias {
+        dns_name: plain(&a.dns_name),
+        zone_id: a.hosted_zone_id.clone(),
+        evaluate_target_health: a.evaluate_target_health,
+    });
+    let ttl = u32::try_from(set.ttl.unwrap_or(0)).unwrap();
+    let values: Vec<String> = set.resource_records.iter().flatten().map(|r| r.value.clone()).collect();
     let data = match (set.kind.as_str(), alias) {
         ("A", Some(alias)) => RecordData::A(alias),
         ("AAAA", Some(alias)) => RecordData::Aaaa(alias),
-        ("TXT", _) => RecordData::Txt {
-            ttl: u32::try_from(set.ttl.unwrap_or(0)).unwrap(),
-            value: set.resource_records.as_ref()?.first()?.value.clone(),
-        },
-        ("CNAME", _) => RecordData::Cname {
-            ttl: u32::try_from(set.ttl.unwrap_or(0)).unwrap(),
-            value: plain(&set.resource_records.as_ref()?.first()?.value),
-        },
-        ("A" | "AAAA", _) => RecordData::Other(set.kind.clone()),
+        ("TXT", _) => RecordData::Txt { ttl, value: values.first()?.clone() },
+        ("CNAME", _) => RecordData::Cname { ttl, value: plain(values.first()?) },
+        ("A" | "AAAA", _) => RecordData::Addresses { kind: set.kind.clone(), ttl, values },
         _ => return None,
     };
-    Some(Record { name, data })
+    let routing = set
+        .set_identifier
+        .clone()
+        .map(|set_identifier| Routing { set_identifier, weight: set.weight.map(|w| u8::try_from(w).unwrap()) });
+    Some(Record { name: plain(&set.name), routing, data })
 }
 
 fn record_set(record: Record) -> r53::ResourceRecordSet {
     let alias = |a: Alias| {
-        Some(r53::AliasTarget { hosted_zone_id: a.zone_id, dns_name: a.dns_name, evaluate_target_health: false })
+        Some(r53::AliasTarget {
+            hosted_zone_id: a.zone_id,
+            dns_name: a.dns_name,
+            evaluate_target_health: a.evaluate_target_health,
+        })
     };
-    let base = r53::ResourceRecordSet { name: record.name, ..Default::default() };
+    let base = r53::ResourceRecordSet {
+        name: record.name,
+        set_identifier: record.routing.as_ref().map(|r| r.set_identifier.clone()),
+        weight: record.routing.and_then(|r| r.weight).map(i64::from),
+        ..Default::default()
+    };
+    let plain = |kind: &str, ttl: u32, values: Vec<String>| r53::ResourceRecordSet {
+        kind: kind.into(),
+        ttl: Some(i64::from(ttl)),
+        resource_records: Some(values.into_iter().map(|value| r53::ResourceRecord { value }).collect()),
+        ..base.clone()
+    };
     match record.data {
         RecordData::A(a) => r53::ResourceRecordSet { kind: "A".into(), alias_target: alias(a), ..base },
         RecordData::Aaaa(a) => r53::ResourceRecordSet { kind: "AAAA".into(), alias_target: alias(a), ..base },
-        RecordData::Txt { ttl, value } => r53::ResourceRecordSet {
-            kind: "TXT".into(),
-            ttl: Some(i64::from(ttl)),
-            resource_records: Some(vec![r53::ResourceRecord { value }]),
-            ..base
-        },
-        RecordData::Cname { ttl, value } => r53::ResourceRecordSet {
-            kind: "CNAME".into(),
-            ttl: Some(i64::from(ttl)),
-            resource_records: Some(vec![r53::ResourceRecord { value }]),
-            ..base
-        },
-        RecordData::Other(kind) => r53::ResourceRecordSet { kind, ..base },
+        RecordData::Txt { ttl, value } => plain("TXT", ttl, vec![value]),
+        RecordData::Cname { ttl, value } => plain("CNAME", ttl, vec![value]),
+        RecordData::Addresses { kind, ttl, values } => plain(&kind, ttl, values),
     }
 }

@@ -13,6 +13,7 @@ mod certificates;
 mod cluster;
 mod drift;
 mod lifecycle;
+mod names;
 mod shards;
 mod sim;
 
@@ -337,7 +338,7 @@ fn a_strangers_record_is_left_alone_and_told() {
     sim.run(60_000);
     let shop = &sim.cluster.world.apps[&gatehouse_core::AppKey::new("team-a", "shop")];
     let dns = shop.status.conditions.iter().find(|c| c.type_ == "DNSReady").unwrap();
-    assert_eq!(dns.reason, "RecordConflict", "{dns:?}");
+    assert_eq!(dns.reason, "DNSConflict", "{dns:?}");
     assert!(sim.aws.essence().to_string().contains("elsewhere.example.net"));
     assert!(ready(&sim, "team-b", "blog"), "others are not held up");
 }

@@ -27,6 +27,8 @@ struct Regional {
 pub struct Clients {
     base: SdkConfig,
     route53: aws_sdk_route53::Client,
+    /// Clients of other accounts, by role; their credentials renew themselves.
+    assumed: tokio::sync::Mutex<BTreeMap<String, aws_sdk_route53::Client>>,
     regional: Mutex<BTreeMap<String, Regional>>,
 }
 
@@ -46,7 +48,12 @@ impl Clients {
             .await;
         // Route 53 is global, but its requests are signed for one Region.
         let signed = aws_sdk_route53::config::Builder::from(&base).region(Region::from_static("us-east-1")).build();
-        Clients { route53: aws_sdk_route53::Client::from_conf(signed), base, regional: Mutex::default() }
+        Clients {
+            route53: aws_sdk_route53::Client::from_conf(signed),
+            base,
+            assumed: tokio::sync::Mutex::default(),
+            regional: Mutex::default(),
+        }
     }
 
     fn regional(&self, region: &str) -> Regional {
@@ -65,18 +72,54 @@ impl Clients {
             .clone()
     }
 
+    /// The client of a zone's account: our own, or that of the role.
+    async fn route53(&self, role: &str) -> aws_sdk_route53::Client {
+        if role.is_empty() {
+            return self.route53.clone();
+        }
+        let mut all = self.assumed.lock().await;
+        if let Some(client) = all.get(role) {
+            return client.clone();
+        }
+        let provider = aws_config::sts::AssumeRoleProvider::builder(role)
+            .session_name("gatehouse")
+            .configure(&self.base)
+            .region(Region::from_static("us-east-1"))
+            .build()
+            .await;
+        let signed = aws_sdk_route53::config::Builder::from(&self.base)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(provider)
+            .build();
+        let client = aws_sdk_route53::Client::from_conf(signed);
+        all.insert(role.to_owned(), client.clone());
+        client
+    }
+
+    /// The zones of our account, and the named ones of others. A role that cannot be assumed hides its zone only.
+    async fn zones(&self, roles: BTreeMap<String, String>) -> Result<AwsAnswer, Failure> {
+        let mut zones = route53::zones(&self.route53).await?;
+        for (zone, role) in roles {
+            match route53::zone(&self.route53(&role).await, &zone).await {
+                Ok(found) => zones.extend(found.filter(|z| zones.iter().all(|known| known.id != z.id))),
+                Err(error) => tracing::warn!(zone, role, ?error, "the zone of another account cannot be read"),
+            }
+        }
+        Ok(AwsAnswer::Zones(zones))
+    }
+
     /// Performs one call of the engine.
     ///
     /// # Errors
     /// Refused (it had no effect) or of unknown outcome.
     pub async fn call(&self, region: &str, call: AwsCall) -> Result<AwsAnswer, Failure> {
         match call {
-            AwsCall::ReadZones
-            | AwsCall::ReadZoneRecords { .. }
+            AwsCall::ReadZones { roles } => self.zones(roles).await,
+            AwsCall::ReadZoneRecords { .. }
             | AwsCall::ReadRecords { .. }
             | AwsCall::ReadValidation { .. }
             | AwsCall::ReadChange { .. }
-            | AwsCall::ChangeRecords { .. } => route53::call(&self.route53, call).await,
+            | AwsCall::ChangeRecords { .. } => route53::call(&self.route53(region).await, call).await,
             AwsCall::ReadCertificates { .. }
             | AwsCall::RequestCertificate { .. }
             | AwsCall::DeleteCertificate { .. } => acm::call(&self.regional(region).acm, call).await,

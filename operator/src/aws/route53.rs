@@ -1,24 +1,24 @@
 //! Route 53.
 
 use aws_sdk_route53::Client;
+use aws_sdk_route53::error::ProvideErrorMetadata;
 use aws_sdk_route53::types::{
     AliasTarget, Change, ChangeAction as SdkAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet,
     RrType,
 };
 use gatehouse_core::aws::{
     Alias, AwsAnswer, AwsCall, ChangeAction, HostedZone, Record, RecordChange, RecordData, Refusal, RefusalClass,
+    Routing,
 };
-use gatehouse_core::identity::txt_name;
 
 use super::Failure;
 
 pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Failure> {
     match call {
-        AwsCall::ReadZones => zones(client).await,
         AwsCall::ReadZoneRecords { zone } => records(client, &zone, None).await.map(AwsAnswer::Records),
-        AwsCall::ReadRecords { zone, host } => {
+        AwsCall::ReadRecords { zone, names } => {
             let mut found = Vec::new();
-            for name in [host.as_text(), txt_name(&host)] {
+            for name in names {
                 found.extend(records(client, &zone, Some(&name)).await?);
             }
             Ok(AwsAnswer::Records(found))
@@ -37,20 +37,34 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
     }
 }
 
-async fn zones(client: &Client) -> Result<AwsAnswer, Failure> {
+/// Every zone of our own account.
+pub(super) async fn zones(client: &Client) -> Result<Vec<HostedZone>, Failure> {
     let mut out = Vec::new();
     let mut marker = None;
     loop {
         let page = client.list_hosted_zones().set_marker(marker).send().await?;
-        out.extend(page.hosted_zones().iter().map(|zone| HostedZone {
-            id: zone.id().trim_start_matches("/hostedzone/").to_owned(),
-            name: plain(zone.name()),
-            private: zone.config().is_some_and(aws_sdk_route53::types::HostedZoneConfig::private_zone),
-        }));
+        out.extend(page.hosted_zones().iter().map(hosted_zone));
         marker = page.next_marker().map(str::to_owned);
         if marker.is_none() {
-            return Ok(AwsAnswer::Zones(out));
+            return Ok(out);
         }
+    }
+}
+
+/// One zone, asked of its own account.
+pub(super) async fn zone(client: &Client, id: &str) -> Result<Option<HostedZone>, Failure> {
+    match client.get_hosted_zone().id(id).send().await {
+        Ok(answer) => Ok(answer.hosted_zone().map(hosted_zone)),
+        Err(e) if e.code() == Some("NoSuchHostedZone") => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn hosted_zone(zone: &aws_sdk_route53::types::HostedZone) -> HostedZone {
+    HostedZone {
+        id: zone.id().trim_start_matches("/hostedzone/").to_owned(),
+        name: plain(zone.name()),
+        private: zone.config().is_some_and(aws_sdk_route53::types::HostedZoneConfig::private_zone),
     }
 }
 
@@ -90,24 +104,29 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 fn record(set: &ResourceRecordSet) -> Option<Record> {
-    let alias =
-        set.alias_target().map(|a| Alias { dns_name: plain(a.dns_name()), zone_id: a.hosted_zone_id().to_owned() });
+    let alias = set.alias_target().map(|a| Alias {
+        dns_name: plain(a.dns_name()),
+        zone_id: a.hosted_zone_id().to_owned(),
+        evaluate_target_health: a.evaluate_target_health(),
+    });
+    let ttl = set.ttl().and_then(|t| u32::try_from(t).ok()).unwrap_or(0);
+    let values = || set.resource_records().iter().map(|r| r.value().to_owned()).collect::<Vec<_>>();
     let data = match (set.r#type(), alias) {
         (RrType::A, Some(alias)) => RecordData::A(alias),
         (RrType::Aaaa, Some(alias)) => RecordData::Aaaa(alias),
-        (RrType::Txt, _) => RecordData::Txt {
-            ttl: set.ttl().and_then(|t| u32::try_from(t).ok()).unwrap_or(0),
-            value: set.resource_records().first()?.value().to_owned(),
-        },
-        (RrType::Cname, _) => RecordData::Cname {
-            ttl: set.ttl().and_then(|t| u32::try_from(t).ok()).unwrap_or(0),
-            value: plain(set.resource_records().first()?.value()),
-        },
-        (other @ (RrType::A | RrType::Aaaa), None) => RecordData::Other(other.as_str().to_owned()),
+        (RrType::Txt, _) => RecordData::Txt { ttl, value: values().into_iter().next()? },
+        (RrType::Cname, _) => RecordData::Cname { ttl, value: plain(&values().into_iter().next()?) },
+        (kind @ (RrType::A | RrType::Aaaa), None) => {
+            RecordData::Addresses { kind: kind.as_str().to_owned(), ttl, values: values() }
+        }
         // NS, SOA, MX, CAA and the like may stand beside an alias.
         _ => return None,
     };
-    Some(Record { name: plain(set.name()), data })
+    let routing = set.set_identifier().map(|set_identifier| Routing {
+        set_identifier: set_identifier.to_owned(),
+        weight: set.weight().and_then(|w| u8::try_from(w).ok()),
+    });
+    Some(Record { name: plain(set.name()), routing, data })
 }
 
 async fn change(client: &Client, zone: &str, changes: Vec<RecordChange>) -> Result<AwsAnswer, Failure> {
@@ -126,23 +145,32 @@ async fn change(client: &Client, zone: &str, changes: Vec<RecordChange>) -> Resu
 
 fn sdk_change(change: RecordChange) -> Result<Change, aws_smithy_types::error::operation::BuildError> {
     let RecordChange { action, record } = change;
-    let set = ResourceRecordSet::builder().name(record.name);
-    // With target health one tenant's broken app would degrade every name on the load balancer.
+    let set = ResourceRecordSet::builder()
+        .name(record.name)
+        .set_set_identifier(record.routing.as_ref().map(|r| r.set_identifier.clone()))
+        .set_weight(record.routing.and_then(|r| r.weight).map(i64::from));
     let alias = |a: Alias| {
-        AliasTarget::builder().hosted_zone_id(a.zone_id).dns_name(a.dns_name).evaluate_target_health(false).build()
+        AliasTarget::builder()
+            .hosted_zone_id(a.zone_id)
+            .dns_name(a.dns_name)
+            .evaluate_target_health(a.evaluate_target_health)
+            .build()
+    };
+    let values = |values: Vec<String>| {
+        values.into_iter().map(|value| ResourceRecord::builder().value(value).build()).collect::<Result<Vec<_>, _>>()
     };
     let set = match record.data {
         RecordData::A(a) => set.r#type(RrType::A).alias_target(alias(a)?),
         RecordData::Aaaa(a) => set.r#type(RrType::Aaaa).alias_target(alias(a)?),
-        RecordData::Txt { ttl, value } => set
-            .r#type(RrType::Txt)
-            .ttl(i64::from(ttl))
-            .resource_records(ResourceRecord::builder().value(value).build()?),
-        RecordData::Cname { ttl, value } => set
-            .r#type(RrType::Cname)
-            .ttl(i64::from(ttl))
-            .resource_records(ResourceRecord::builder().value(value).build()?),
-        RecordData::Other(kind) => set.r#type(RrType::from(kind.as_str())),
+        RecordData::Txt { ttl, value } => {
+            set.r#type(RrType::Txt).ttl(i64::from(ttl)).set_resource_records(Some(values(vec![value])?))
+        }
+        RecordData::Cname { ttl, value } => {
+            set.r#type(RrType::Cname).ttl(i64::from(ttl)).set_resource_records(Some(values(vec![value])?))
+        }
+        RecordData::Addresses { kind, ttl, values: all } => {
+            set.r#type(RrType::from(kind.as_str())).ttl(i64::from(ttl)).set_resource_records(Some(values(all)?))
+        }
     };
     let action = match action {
         ChangeAction::Create => SdkAction::Create,

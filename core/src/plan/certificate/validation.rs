@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aws::{AwsCall, CertificateStatus, ChangeAction, Record, RecordChange, RecordData, ValidationRecord};
 use crate::observed::Scope;
-use crate::plan::dns::public_zone;
+use crate::plan::dns::{public_zone, role};
 use crate::plan::{Draft, Lane, Order, View};
 
 use super::ours_for;
@@ -54,7 +54,7 @@ fn ensure(draft: &mut Draft<'_>, zone: &str, record: &ValidationRecord) {
     let scope = Scope::Validation(zone.clone(), name.clone());
     if view.observed.validations.contains_key(&(zone.clone(), name.clone())) {
         let read = AwsCall::ReadValidation { zone: zone.clone(), name: name.clone() };
-        if !draft.need(scope.clone(), "", read, u64::MAX) {
+        if !draft.need(scope.clone(), &role(&view, &zone), read, u64::MAX) {
             return;
         }
     }
@@ -65,12 +65,13 @@ fn ensure(draft: &mut Draft<'_>, zone: &str, record: &ValidationRecord) {
         Some(None) => {
             let data = RecordData::Cname { ttl: TTL, value: record.value.clone() };
             let changes =
-                vec![RecordChange { action: ChangeAction::Create, record: Record { name: name.clone(), data } }];
+                vec![RecordChange { action: ChangeAction::Create, record: Record::simple(name.clone(), data) }];
+            let region = role(&view, &zone);
             draft.step(
                 format!("validation record {name} in {zone}"),
                 Lane::Zone(zone.clone()),
                 vec![scope],
-                Order::Aws { region: String::new(), call: AwsCall::ChangeRecords { zone, changes } },
+                Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes } },
             );
         }
     }
