@@ -2,19 +2,11 @@
 //! or with unknown outcome, and while the leader changes. The end state is always the same, nothing leaks, and no
 //! host ever gets a rule to a namespace that does not hold it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::field_reassign_with_default,
-    reason = "a test; the rest of the cluster is private"
-)]
-
-mod adapter;
-mod cluster;
-mod sim;
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use gatehouse_core::{ClusterId, Settings};
 use gatehouse_crds::{ClaimState, ConditionStatus};
-use sim::{Fault, Sim};
+use gatehouse_virtual::{Fault, Sim};
 
 const BALANCER: &str = r#"
 default: true

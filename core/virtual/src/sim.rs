@@ -1,18 +1,20 @@
 //! Virtual time: the engine, a cluster and the model of AWS, with a fault at any call and a change of leader at any call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use awsim_model::{Aws, Caller, DataPlaneAction, Exchange, Millis};
+use awsim_model::{Aws, Caller, Millis};
 use gatehouse_core::aws::{AwsCall, Refusal, RefusalClass};
 use gatehouse_core::plan::{Order, PartKey, Probe};
 use gatehouse_core::{Answer, Buckets, Delta, Effect, EffectId, Engine, Event, Mono, Now, Outcome, Settings, Wall};
 use gatehouse_crds::{ClaimState, keys};
+use serde::{Deserialize, Serialize};
 
 use crate::adapter::Adapter;
 use crate::cluster::Cluster;
+use crate::data_plane;
 
 /// What goes wrong at one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// Refused, without effect.
     Before,
@@ -27,7 +29,15 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every kind.
     pub const ALL: [Fault; 5] = [Fault::Before, Fault::After, Fault::Lost, Fault::Late, Fault::LeaderChange];
+}
+
+#[derive(Clone)]
+enum Line {
+    Sent(u64, u64, Order, Option<Fault>),
+    Refused(u64, String),
+    Note(u64, String),
 }
 
 #[derive(Clone)]
@@ -40,12 +50,24 @@ enum Due {
 /// Milliseconds a call takes.
 const LATENCY: u64 = 30;
 
+/// Lines of the log that are kept for whoever reads a failure.
+const LOG: usize = 200;
+
+/// One history under way.
+#[derive(Clone)]
 pub struct Sim {
+    /// Milliseconds since the start.
     pub now: u64,
+    /// The leader's engine.
     pub engine: Engine,
+    /// AWS.
     pub aws: Aws,
+    /// Kubernetes.
     pub cluster: Cluster,
+    /// The installation.
     pub settings: Settings,
+    /// What each leader starts with; none by default.
+    pub buckets: Buckets,
     caller: Caller,
     due: BTreeMap<(u64, u64), Due>,
     seq: u64,
@@ -53,17 +75,27 @@ pub struct Sim {
     term: u64,
     /// AWS calls and writes to Kubernetes so far.
     pub calls: u64,
-    pub log: Vec<String>,
+    log: VecDeque<Line>,
     /// What goes wrong at which call.
     pub faults: Vec<(u64, Fault)>,
+    /// Called after every AWS call and Kubernetes write that had its effect.
+    pub watch: Option<fn(&Sim, &Order)>,
+    /// Refusals for a quota of what the engine should have counted itself.
+    pub quota_refusals: Vec<String>,
+    /// Refusals by class.
+    pub throttled: u64,
     /// After every change the incremental plan is compared with the full one.
     pub oracle: bool,
 }
 
 impl Sim {
+    /// An empty cluster and an empty account, with a leader.
+    ///
+    /// # Panics
+    /// When the account's settings seed a zone that is none.
+    #[must_use]
     pub fn new(settings: Settings, aws: awsim_model::Settings) -> Sim {
-        let mut cluster = Cluster::default();
-        cluster.wall = 1_800_000_000;
+        let cluster = Cluster::new(1_800_000_000);
         let mut sim = Sim {
             now: 1_000,
             engine: Engine::new(settings.clone(), Buckets::default()),
@@ -75,22 +107,28 @@ impl Sim {
             seq: 0,
             term: 0,
             calls: 0,
-            log: Vec::new(),
+            log: VecDeque::new(),
             faults: Vec::new(),
+            watch: None,
+            quota_refusals: Vec::new(),
+            throttled: 0,
+            buckets: Buckets::default(),
             oracle: false,
         };
         sim.elect();
         sim
     }
 
+    /// Both clocks.
+    #[must_use]
     pub fn now(&self) -> Now {
         Now { mono: Mono(self.now), wall: Wall(1_800_000_000 + i64::try_from(self.now / 1000).unwrap()) }
     }
 
     /// A new leader: it knows what a fresh watch shows, and nothing else.
-    fn elect(&mut self) {
+    pub fn elect(&mut self) {
         self.term += 1;
-        self.engine = Engine::new(self.settings.clone(), Buckets::default());
+        self.engine = Engine::new(self.settings.clone(), self.buckets.clone());
         let now = self.now();
         for delta in self.cluster.listed() {
             self.engine.handle(now, Event::Kube(delta));
@@ -106,11 +144,25 @@ impl Sim {
     }
 
     /// A call of somebody else in the account.
+    ///
+    /// # Panics
+    /// When AWS refuses it.
     pub fn stranger<C: awsim_model::Call>(&mut self, call: C) -> C::Answer {
         self.aws.ask(Millis(self.now), &Caller::admin("stranger"), call).unwrap()
     }
 
+    /// A call of somebody else that may be refused.
+    ///
+    /// # Errors
+    /// AWS's own.
+    pub fn try_stranger<C: awsim_model::Call>(&mut self, call: C) -> Result<C::Answer, awsim_model::AwsError> {
+        self.aws.ask(Millis(self.now), &Caller::admin("stranger"), call)
+    }
+
     /// Runs for so many virtual milliseconds.
+    ///
+    /// # Panics
+    /// When the engine does not come to rest, or breaks what [`Sim::judge`] and the oracle watch over.
     pub fn run(&mut self, ms: u64) {
         let end = self.now + ms;
         let mut rounds = 0_u64;
@@ -161,8 +213,22 @@ impl Sim {
         }
     }
 
+    /// The last calls, one a line.
+    #[must_use]
     pub fn tail(&self) -> String {
-        self.log.iter().rev().take(40).rev().cloned().collect::<Vec<_>>().join("\n")
+        self.log.iter().rev().take(60).rev().map(Line::text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Writes a line into the log.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.say(Line::Note(self.now, text.into()));
+    }
+
+    fn say(&mut self, line: Line) {
+        if self.log.len() == LOG {
+            self.log.pop_front();
+        }
+        self.log.push_back(line);
     }
 
     fn happen(&mut self, due: Due) {
@@ -187,13 +253,7 @@ impl Sim {
                 self.faults.iter().find(|(n, _)| *n == self.calls).map(|(_, f)| *f)
             }
         };
-        self.log.push(format!(
-            "{:>8} #{} {}{}",
-            self.now,
-            self.calls,
-            short(&effect.order),
-            fault.map_or(String::new(), |f| format!("  <- {f:?}"))
-        ));
+        self.say(Line::Sent(self.now, self.calls, effect.order.clone(), fault));
         let (term, id, soon) = (self.term, effect.id, self.now + LATENCY);
         match fault {
             None => {
@@ -227,6 +287,9 @@ impl Sim {
                 if result.is_ok() {
                     self.judge(call);
                 }
+                if let Err(refusal) = &result {
+                    self.count(call, refusal);
+                }
                 result.map(Answer::Aws)
             }
             Order::Kube(write) => self.cluster.write(write),
@@ -236,47 +299,41 @@ impl Sim {
                 Ok(Answer::Table(pod.and_then(|ns| self.cluster.table(&ns))))
             }
             Order::Probe(Probe::Shard { address, host, .. }) => {
-                Ok(Answer::Table(self.through_alb(address, &host.as_text())))
+                let edge =
+                    data_plane::edge_of(&self.aws, &self.cluster.world, self.now, &host.as_text(), Some(address));
+                Ok(Answer::Table(edge.and_then(|ns| self.cluster.table(&ns))))
             }
         };
+        if result.is_ok()
+            && let Some(watch) = self.watch
+        {
+            watch(self, order);
+        }
         match result {
             Ok(answer) => Outcome::Done(answer),
             Err(refusal) => {
-                self.log.push(format!("{:>8}    refused: {}", self.now, refusal.message));
+                self.say(Line::Refused(self.now, refusal.message.clone()));
                 Outcome::Refused(refusal)
             }
         }
     }
 
     /// The namespace whose edge a request for the host would reach.
+    #[must_use]
     pub fn edge_of(&self, host: &str) -> Option<String> {
-        let host = host.replace('*', "any");
-        for listener in self.aws.live_listeners(Millis(self.now)).iter().filter(|l| l.port == 443) {
-            let exchange = Exchange {
-                https: true,
-                port: 443,
-                host: host.clone(),
-                path: "/".into(),
-                method: "GET".into(),
-                ..Exchange::default()
-            };
-            let decision = self.aws.route(Millis(self.now), &listener.load_balancer_arn, 443, &exchange)?;
-            if let DataPlaneAction::Forward { targets, .. } = decision.action {
-                let ip = targets.first()?.id.parse().ok()?;
-                return self
-                    .cluster
-                    .world
-                    .pods
-                    .iter()
-                    .find(|(_, p)| p.ip == Some(ip))
-                    .map(|(key, _)| key.namespace.clone());
-            }
-        }
-        None
+        data_plane::edge_of(&self.aws, &self.cluster.world, self.now, host, None)
     }
 
-    fn through_alb(&self, _address: &str, host: &str) -> Option<String> {
-        self.edge_of(host).and_then(|ns| self.cluster.table(&ns))
+    fn count(&mut self, call: &AwsCall, refusal: &Refusal) {
+        let counted = matches!(
+            call,
+            AwsCall::CreateRule { .. } | AwsCall::CreateTargetGroup { .. } | AwsCall::AddListenerCertificates { .. }
+        );
+        match refusal.class {
+            RefusalClass::Quota if counted => self.quota_refusals.push(format!("{}: {call:?}", refusal.message)),
+            RefusalClass::Throttled => self.throttled += 1,
+            _ => {}
+        }
     }
 
     /// A host's rule may only ever lead to the namespace that holds its claim.
@@ -291,7 +348,22 @@ impl Sim {
     }
 }
 
-fn short(order: &Order) -> String {
+impl Line {
+    fn text(&self) -> String {
+        match self {
+            Line::Sent(at, call, order, fault) => {
+                let fault = fault.map_or(String::new(), |f| format!("  <- {f:?}"));
+                format!("{at:>8} #{call} {}{fault}", short(order))
+            }
+            Line::Refused(at, why) => format!("{at:>8}    refused: {why}"),
+            Line::Note(at, text) => format!("{at:>8} == {text}"),
+        }
+    }
+}
+
+/// An order in one line.
+#[must_use]
+pub fn short(order: &Order) -> String {
     let text = match order {
         Order::Aws { call, .. } => format!("{call:?}"),
         Order::Kube(write) => format!("{write:?}"),

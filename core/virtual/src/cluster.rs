@@ -15,11 +15,14 @@ use gatehouse_core::{Answer, AppKey};
 use gatehouse_crds::keys;
 use gatehouse_route::RouteTable;
 
+/// Kubernetes, as far as the operator sees it.
 #[derive(Clone, Default)]
 pub struct Cluster {
+    /// Every object.
     pub world: World,
     version: u64,
     uids: u64,
+    /// Seconds since 1970, for creation timestamps.
     pub wall: i64,
     /// Changes that no watch has shown yet.
     pub changes: Vec<Delta>,
@@ -34,6 +37,12 @@ fn stale(message: impl Into<String>) -> Refusal {
 }
 
 impl Cluster {
+    /// An empty one at this second since 1970.
+    #[must_use]
+    pub fn new(wall: i64) -> Cluster {
+        Cluster { wall, ..Cluster::default() }
+    }
+
     fn meta(&mut self) -> Meta {
         self.version += 1;
         self.uids += 1;
@@ -57,6 +66,7 @@ impl Cluster {
     }
 
     /// Everything there is, as a fresh watch shows it.
+    #[must_use]
     pub fn listed(&self) -> Vec<Delta> {
         let w = &self.world;
         let mut out: Vec<Delta> = Vec::new();
@@ -73,21 +83,25 @@ impl Cluster {
         out
     }
 
+    /// Creates a namespace.
     pub fn namespace(&mut self, name: &str) {
         let facts = NamespaceFacts { meta: self.meta(), labels: BTreeMap::new() };
         self.put(Delta::Namespace(name.into(), Some(Arc::new(facts))));
     }
 
+    /// Creates a SharedLoadBalancer; `spec` is YAML.
     pub fn load_balancer(&mut self, name: &str, spec: &str) {
         let facts = LoadBalancerFacts { meta: self.meta(), spec: yaml(spec), status: Default::default() };
         self.put(Delta::LoadBalancer(name.into(), Some(Arc::new(facts))));
     }
 
+    /// Creates or replaces a policy; `spec` is YAML.
     pub fn policy(&mut self, name: &str, spec: &str) {
         let facts = PolicyFacts { meta: self.meta(), spec: yaml(spec), status: Default::default() };
         self.put(Delta::Policy(name.into(), Some(Arc::new(facts))));
     }
 
+    /// Creates a Service.
     pub fn service(&mut self, namespace: &str, name: &str, port: u16) {
         let facts = ServiceFacts {
             meta: self.meta(),
@@ -126,6 +140,7 @@ impl Cluster {
         self.put(Delta::App(AppKey::new(namespace, name), None));
     }
 
+    /// `kubectl delete`: waits for finalizers.
     pub fn delete_load_balancer(&mut self, name: &str) {
         let mut facts = (*self.world.load_balancers[name]).clone();
         facts.meta.deleting = true;
@@ -134,6 +149,7 @@ impl Cluster {
     }
 
     /// What an edge of the namespace serves.
+    #[must_use]
     pub fn table(&self, namespace: &str) -> Option<String> {
         let key = ChildKey { kind: ChildKind::ConfigMap, namespace: namespace.into(), name: keys::EDGE_NAME.into() };
         self.world.children.get(&key).and_then(|c| c.content.clone())
