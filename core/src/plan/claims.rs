@@ -18,7 +18,9 @@ use super::{ClaimSpec, Draft, KubeWrite, View, to_json};
 
 pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     let view = draft.view;
-    let Some(facts) = view.world.namespaces.get(namespace) else { return };
+    // A namespace that has gone leaves its claims to be released, as one made anew under its name does.
+    let facts = view.world.namespaces.get(namespace);
+    let uid = facts.map_or("", |n| n.meta.uid.as_str());
     let mut hosts: BTreeSet<Host> = BTreeSet::new();
     for (_, app) in World::within(&view.world.apps, namespace) {
         if !app.meta.deleting {
@@ -33,21 +35,21 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
         match view.world.claims.get(&name) {
             None => {
                 // A claim is worth having only for an app that would be served.
-                if !facts.meta.deleting
+                if facts.is_some_and(|n| !n.meta.deleting)
                     && servable(&view, namespace, &host).next().is_some()
                     && free(&view, &host, namespace)
                 {
                     let spec = ClaimSpec {
                         host: host.as_text(),
                         namespace: namespace.into(),
-                        namespace_uid: facts.meta.uid.clone(),
+                        namespace_uid: uid.into(),
                     };
                     draft.kube(format!("claim {name}"), KubeWrite::CreateClaim { name, spec });
                 }
             }
             Some(claim) if claim.spec.namespace != namespace => {}
             Some(claim) if claim.meta.deleting => {}
-            Some(claim) => life(draft, namespace, &facts.meta.uid, &host, &name, claim),
+            Some(claim) => life(draft, namespace, uid, &host, &name, claim),
         }
     }
 }
