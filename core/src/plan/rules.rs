@@ -265,9 +265,13 @@ fn targets(
     let region = &lb.spec.region;
     let scope = Scope::Targets(name.to_owned());
     let known = view.observed.targets.get(name).and_then(|c| c.known());
+    // Targets of a group that no rule uses are never checked: their state moves only with the rule.
+    let used = rules_of(&view, shard, namespace).is_none_or(|rules| !rules.is_empty());
     let moving = known.is_some_and(|t| {
-        t.values().any(|s| {
-            matches!(s, TargetState::Initial | TargetState::Draining | TargetState::Unhealthy | TargetState::Unused)
+        t.values().any(|s| match s {
+            TargetState::Initial | TargetState::Unused => used,
+            TargetState::Draining | TargetState::Unhealthy => true,
+            TargetState::Healthy | TargetState::Unavailable => false,
         }) || t.is_empty()
     });
     let age = if moving { view.settings.poll } else { view.settings.audit_seldom };
