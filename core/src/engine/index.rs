@@ -181,6 +181,17 @@ impl Index {
         }
     }
 
+    /// Apps that a first list does not show, although claims name them: their wait starts with us.
+    pub(super) fn note_missing(&self, world: &World, memory: &mut Memory, now: Mono) {
+        for (name, claim) in &world.claims {
+            for app in claim.status.admitted.keys() {
+                if !world.apps.contains_key(&crate::identity::AppKey::new(&claim.spec.namespace, app)) {
+                    memory.missing_since.entry((name.clone(), app.clone())).or_insert(now);
+                }
+            }
+        }
+    }
+
     /// Indexes the whole world anew.
     pub(super) fn rebuild(&mut self, world: &World) {
         self.claims.clear();

@@ -199,6 +199,7 @@ impl Engine {
         }
         if self.world.complete() && !before {
             self.index.rebuild(&self.world);
+            self.index.note_missing(&self.world, &mut self.memory, now.mono);
             self.refresh_all();
         } else if self.world.complete() {
             let touched = touched.merge(self.index.touch(&self.world, &delta));
