@@ -63,7 +63,9 @@ pub(super) fn plan(draft: &mut Draft<'_>, shard: &ShardKey) {
     }
     let observed = view.observed.shards.get(shard);
     let Some(alb) = observed.and_then(|s| s.load_balancer.known()).and_then(Option::as_ref) else {
-        if !lb.meta.deleting {
+        // The first one always stands; others only while something is placed on them.
+        let wanted = shard.index == 0 || view.load.get(shard).is_some_and(|load| load.rules() > 0);
+        if !lb.meta.deleting && wanted {
             let call = AwsCall::CreateLoadBalancer {
                 name,
                 subnets: lb.spec.subnets.iter().map(|s| s.id.clone()).collect(),
