@@ -64,7 +64,7 @@ impl Engine {
             }
         }
         self.busy.insert(lane.clone());
-        self.in_flight.insert(id, InFlight { steps, order: order.clone(), lane, epoch, sent: now });
+        self.in_flight.insert(id, InFlight { steps, order: order.clone(), lane, epoch, sent: now, overtaken: false });
         Effect { id, order, not_after: lease.min(now.plus(self.settings.call_deadline)) }
     }
 

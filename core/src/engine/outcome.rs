@@ -53,6 +53,7 @@ impl Engine {
                 };
                 self.written(now.mono, flight, call, answer);
             }
+            (Order::Kube(_), _) if flight.overtaken => {}
             (Order::Kube(write), answer) => self.kube_written(now, write, answer),
             (Order::Probe(Probe::Edge { uid, .. }), answer) => {
                 let table = if let Answer::Table(table) = answer { table } else { None };
