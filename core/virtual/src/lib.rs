@@ -9,6 +9,7 @@
 mod adapter;
 mod cluster;
 mod data_plane;
+mod people;
 mod sim;
 
 pub use adapter::Adapter;

@@ -80,6 +80,8 @@ pub struct Sim {
     pub faults: Vec<(u64, Fault)>,
     /// Called after every AWS call and Kubernetes write that had its effect.
     pub watch: Option<fn(&Sim, &Order)>,
+    /// Until when a stranger's hand in AWS may not have been noticed, for watchers.
+    pub tampered_until: u64,
     /// Refusals for a quota of what the engine should have counted itself.
     pub quota_refusals: Vec<String>,
     /// Refusals by class.
@@ -110,6 +112,7 @@ impl Sim {
             log: VecDeque::new(),
             faults: Vec::new(),
             watch: None,
+            tampered_until: 0,
             quota_refusals: Vec::new(),
             throttled: 0,
             buckets: Buckets::default(),
@@ -216,7 +219,7 @@ impl Sim {
     /// The last calls, one a line.
     #[must_use]
     pub fn tail(&self) -> String {
-        self.log.iter().rev().take(60).rev().map(Line::text).collect::<Vec<_>>().join("\n")
+        self.log.iter().rev().take(45).rev().map(Line::text).collect::<Vec<_>>().join("\n")
     }
 
     /// Writes a line into the log.
@@ -253,7 +256,14 @@ impl Sim {
                 self.faults.iter().find(|(n, _)| *n == self.calls).map(|(_, f)| *f)
             }
         };
-        self.say(Line::Sent(self.now, self.calls, effect.order.clone(), fault));
+        // Audits of a quiet hour would push everything of interest out of the log.
+        let audit = matches!(
+            &effect.order,
+            Order::Aws { call: AwsCall::ReadRules { .. } | AwsCall::ReadZoneRecords { .. } | AwsCall::ReadCertificates, .. }
+        );
+        if !audit || fault.is_some() {
+            self.say(Line::Sent(self.now, self.calls, effect.order.clone(), fault));
+        }
         let (term, id, soon) = (self.term, effect.id, self.now + LATENCY);
         match fault {
             None => {
