@@ -266,7 +266,7 @@ fn targets(
     let scope = Scope::Targets(name.to_owned());
     let known = view.observed.targets.get(name).and_then(|c| c.known());
     // Targets of a group that no rule uses are never checked: their state moves only with the rule.
-    let used = rules_of(&view, shard, namespace).is_none_or(|rules| !rules.is_empty());
+    let used = rules_of(&view, shard, namespace).is_some_and(|rules| !rules.is_empty());
     let moving = known.is_some_and(|t| {
         t.values().any(|s| match s {
             TargetState::Initial | TargetState::Unused => used,
