@@ -156,6 +156,8 @@ pub struct ShardObserved {
     pub listeners: Cell<BTreeMap<ListenerKind, Listener>>,
     /// Rules of the HTTPS listener by ARN, without the default.
     pub rules: Cell<BTreeMap<String, ListenerRule>>,
+    /// Hosts of rules whose creation is under way: not there, but not absent either.
+    pub coming: BTreeSet<Host>,
     /// When a rule was last created or changed, by ARN: the data plane follows in batches.
     pub rule_changed: BTreeMap<String, Mono>,
     /// Hosts whose rule a probe through the shard has met, with the table hash it answered.

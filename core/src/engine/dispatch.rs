@@ -2,6 +2,7 @@
 
 use super::{Effect, Engine, InFlight};
 use crate::aws::{AwsCall, Family};
+use crate::observed::Scope;
 use crate::plan::{Order, Step};
 use crate::time::Mono;
 
@@ -60,6 +61,9 @@ impl Engine {
                     epoch = self.observed.read_sent(scope);
                 } else {
                     self.observed.write_sent(scope);
+                }
+                if let (AwsCall::CreateRule { hosts, .. }, Scope::Rules(shard)) = (call, scope) {
+                    self.observed.shard_mut(shard).coming.extend(hosts.iter().cloned());
                 }
             }
         }

@@ -20,6 +20,12 @@ impl Engine {
         self.busy.remove(&flight.lane);
         for step in &flight.steps {
             self.dirty.insert(step.key.part.clone());
+            if let (Order::Aws { call: AwsCall::CreateRule { hosts, .. }, .. }, [Scope::Rules(shard)]) =
+                (&flight.order, step.scopes.as_slice())
+            {
+                // From here on the rules say it, or that they are not known.
+                self.observed.shard_mut(shard).coming.retain(|host| !hosts.contains(host));
+            }
         }
         match outcome {
             Outcome::Done(answer) => {

@@ -286,8 +286,11 @@ fn everything_gone(draft: &mut Draft<'_>, namespace: &str, host: &Host, claim: &
     true
 }
 
-/// Whether no rule of the namespace carries the host on the shard.
+/// Whether no rule of the namespace carries the host on the shard, or is about to.
 pub(super) fn off_shard(view: &View<'_>, namespace: &str, host: &Host, shard: &ShardKey) -> bool {
+    if view.observed.shards.get(shard).is_some_and(|s| s.coming.contains(host)) {
+        return false;
+    }
     let absent = view.observed.shards.get(shard).is_some_and(|s| {
         s.load_balancer.known().is_some_and(Option::is_none)
             || s.listeners.known().is_some_and(|l| !l.contains_key(&crate::aws::ListenerKind::Https))
