@@ -47,7 +47,11 @@ pub(super) fn gone(view: &View<'_>, host: &Host, load_balancer: &str) -> bool {
     zones
         .iter()
         .filter(|z| !kept.contains(*z))
-        .all(|zone| view.observed.records_of(zone, host).is_some_and(|records| owner(view, &records) != Owner::Us))
+        .all(|zone| {
+            // A record that is being written is not there, but not absent either.
+            view.observed.readable_from(&Scope::Records(zone.clone(), host.clone())).is_some()
+                && view.observed.records_of(zone, host).is_some_and(|records| owner(view, &records) != Owner::Us)
+        })
 }
 
 /// Zones in which the host is to stay published.
