@@ -107,7 +107,8 @@ impl Engine {
     /// must look there before it can clean up.
     fn remembered_shards(&self) -> impl Iterator<Item = ShardKey> {
         let placed = self.world.claims.values().flat_map(|c| c.status.placement.iter().map(|(lb, p)| (lb, p.shard)));
-        let told = self.world.load_balancers.iter().flat_map(|(lb, f)| f.status.shards.iter().map(move |s| (lb, s.shard)));
+        let told =
+            self.world.load_balancers.iter().flat_map(|(lb, f)| f.status.shards.iter().map(move |s| (lb, s.shard)));
         placed
             .chain(told)
             .filter(|(lb, _)| self.world.load_balancers.contains_key(*lb))

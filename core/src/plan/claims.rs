@@ -39,11 +39,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
                     && servable(&view, namespace, &host).next().is_some()
                     && free(&view, &host, namespace)
                 {
-                    let spec = ClaimSpec {
-                        host: host.as_text(),
-                        namespace: namespace.into(),
-                        namespace_uid: uid.into(),
-                    };
+                    let spec =
+                        ClaimSpec { host: host.as_text(), namespace: namespace.into(), namespace_uid: uid.into() };
                     draft.kube(format!("claim {name}"), KubeWrite::CreateClaim { name, spec });
                 }
             }
@@ -114,7 +111,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: &str, host: &Host, name: &s
         status.released_at = None;
         status.revoked_at = revoked;
         status.apps = admitted.keys().cloned().collect();
-        status.placement = place(draft, namespace, &admitted, &claim.status.placement);
+        status.placement = place(draft, namespace, host, &admitted, &claim.status.placement);
         status.admitted = admitted;
     }
     if status != claim.status {
@@ -221,6 +218,7 @@ fn inferred_after(view: &View<'_>, claim: &ClaimFacts) -> u64 {
 fn place(
     draft: &mut Draft<'_>,
     namespace: &str,
+    host: &Host,
     admitted: &BTreeMap<String, AdmittedApp>,
     now: &BTreeMap<String, Placement>,
 ) -> BTreeMap<String, Placement> {
@@ -241,6 +239,14 @@ fn place(
                 "no shard of {name} has room (spec.limits.shards {}); raise it, or the account's rule and target group quotas",
                 lb.spec.limits.shards
             )),
+        }
+    }
+    // A place that nobody asks for any more is remembered until nothing of the host is left there.
+    for (name, placement) in now {
+        let shard = ShardKey { load_balancer: name.clone(), index: u32::try_from(placement.shard).unwrap_or(0) };
+        let left = off_shard(&view, namespace, host, &shard) && super::record::gone(&view, host, name);
+        if !out.contains_key(name) && view.world.load_balancers.contains_key(name) && !left {
+            out.insert(name.clone(), placement.clone());
         }
     }
     out
