@@ -26,10 +26,12 @@ pub enum Fault {
     Late,
     /// A new leader takes over right after it was sent; the old one's call still takes effect.
     LeaderChange,
+    /// A new leader takes over right before it would have been sent.
+    LeaderBefore,
 }
 
 impl Fault {
-    /// Every kind.
+    /// Every kind that concerns a call; a leader that changes before one is a change between calls.
     pub const ALL: [Fault; 5] = [Fault::Before, Fault::After, Fault::Lost, Fault::Late, Fault::LeaderChange];
 }
 
@@ -271,7 +273,10 @@ impl Sim {
         // Audits of a quiet hour would push everything of interest out of the log.
         let audit = matches!(
             &effect.order,
-            Order::Aws { call: AwsCall::ReadRules { .. } | AwsCall::ReadZoneRecords { .. } | AwsCall::ReadCertificates, .. }
+            Order::Aws {
+                call: AwsCall::ReadRules { .. } | AwsCall::ReadZoneRecords { .. } | AwsCall::ReadCertificates,
+                ..
+            }
         );
         if !audit || fault.is_some() {
             self.say(Line::Sent(self.now, self.calls, effect.order.clone(), fault));
@@ -295,6 +300,7 @@ impl Sim {
                 self.at(self.now + 2_000, Due::Deliver(term, id, Outcome::Unknown));
                 self.at(self.now + 9_000, Due::Effect(term, effect.order));
             }
+            Some(Fault::LeaderBefore) => self.elect(),
             Some(Fault::LeaderChange) => {
                 self.at(self.now + 3_000, Due::Effect(term, effect.order));
                 self.elect();
