@@ -130,7 +130,10 @@ fn stranger(dice: &mut Dice) -> Stranger {
     let nth = usize::try_from(dice.below(5)).unwrap();
     match dice.below(7) {
         0 => Stranger::Record { host },
-        1 => Stranger::Rule { priority: 1 + u32::try_from(dice.below(3)).unwrap(), host: format!("foreign.{}", host.trim_start_matches("*.")) },
+        1 => Stranger::Rule {
+            priority: 1 + u32::try_from(dice.below(3)).unwrap(),
+            host: format!("foreign.{}", host.trim_start_matches("*.")),
+        },
         2 => Stranger::Group { name: format!("foreign-{nth}") },
         3 => Stranger::DropRule { nth },
         4 => Stranger::DropRecord { host },

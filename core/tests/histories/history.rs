@@ -37,19 +37,56 @@ pub struct Account {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
-    App { namespace: String, name: String, hosts: Vec<String>, service: String, on: Vec<String> },
-    DeleteApp { namespace: String, name: String },
+    App {
+        namespace: String,
+        name: String,
+        hosts: Vec<String>,
+        service: String,
+        on: Vec<String>,
+    },
+    DeleteApp {
+        namespace: String,
+        name: String,
+    },
     /// The object is gone although nobody asked.
-    LoseApp { namespace: String, name: String },
-    Label { namespace: String, name: String, value: String },
-    Policy { namespace: String, hosts: Vec<String>, domains: Vec<String>, strict: bool },
-    DeletePolicy { namespace: String },
-    Service { namespace: String, name: String },
-    DeleteService { namespace: String, name: String },
-    Namespace { name: String },
-    DeleteNamespace { name: String },
-    ReplacePods { namespace: String },
-    Certificate { names: Vec<String> },
+    LoseApp {
+        namespace: String,
+        name: String,
+    },
+    Label {
+        namespace: String,
+        name: String,
+        value: String,
+    },
+    Policy {
+        namespace: String,
+        hosts: Vec<String>,
+        domains: Vec<String>,
+        strict: bool,
+    },
+    DeletePolicy {
+        namespace: String,
+    },
+    Service {
+        namespace: String,
+        name: String,
+    },
+    DeleteService {
+        namespace: String,
+        name: String,
+    },
+    Namespace {
+        name: String,
+    },
+    DeleteNamespace {
+        name: String,
+    },
+    ReplacePods {
+        namespace: String,
+    },
+    Certificate {
+        names: Vec<String>,
+    },
     /// A leader that is simply replaced, between calls.
     Elect,
     Stranger(Stranger),
@@ -60,15 +97,30 @@ pub enum Act {
 #[serde(rename_all = "kebab-case")]
 pub enum Stranger {
     /// A CNAME of their own at a host.
-    Record { host: String },
+    Record {
+        host: String,
+    },
     /// A rule of their own on a listener of ours.
-    Rule { priority: u32, host: String },
+    Rule {
+        priority: u32,
+        host: String,
+    },
     /// A target group of their own.
-    Group { name: String },
+    Group {
+        name: String,
+    },
     /// Deletes one of our rules, our records, our target groups.
-    DropRule { nth: usize },
-    DropRecord { host: String },
-    DropGroup { nth: usize },
+    DropRule {
+        nth: usize,
+    },
+    DropRecord {
+        host: String,
+    },
+    DropGroup {
+        nth: usize,
+    },
     /// Takes targets out of one of our groups.
-    DropTargets { nth: usize },
+    DropTargets {
+        nth: usize,
+    },
 }

@@ -41,12 +41,18 @@ fn attempt(sim: &mut Sim, theirs: &mut Theirs, what: &Stranger) -> Result<bool, 
             let Some(listener) = listeners(sim).into_iter().next() else { return Ok(false) };
             let condition = elb::RuleCondition {
                 field: Some("host-header".into()),
-                host_header_config: Some(elb::HostHeaderConfig { values: Some(vec![host.clone()]), regex_values: None }),
+                host_header_config: Some(elb::HostHeaderConfig {
+                    values: Some(vec![host.clone()]),
+                    regex_values: None,
+                }),
                 ..Default::default()
             };
             let action = elb::Action {
                 kind: "fixed-response".into(),
-                fixed_response_config: Some(elb::FixedResponseConfig { status_code: "404".into(), ..Default::default() }),
+                fixed_response_config: Some(elb::FixedResponseConfig {
+                    status_code: "404".into(),
+                    ..Default::default()
+                }),
                 ..Default::default()
             };
             let made = sim.try_stranger(elb::CreateRule {
@@ -194,8 +200,7 @@ pub fn missing(sim: &mut Sim, theirs: &Theirs) -> Vec<String> {
             out.push(format!("their record {host}"));
         }
     }
-    let standing: Vec<String> =
-        listeners(sim).into_iter().flat_map(|l| rules(sim, &l)).map(|r| r.rule_arn).collect();
+    let standing: Vec<String> = listeners(sim).into_iter().flat_map(|l| rules(sim, &l)).map(|r| r.rule_arn).collect();
     out.extend(theirs.rules.iter().filter(|r| !standing.contains(r)).map(|r| format!("their rule {r}")));
     let page = sim.try_stranger(elb::DescribeTargetGroups::default());
     let groups: Vec<String> =
