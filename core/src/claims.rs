@@ -52,8 +52,10 @@ pub fn blocked_by<'a>(
     world.claims.get(&claim_name(&wildcard)).map(|c| &**c).filter(foreign).filter(stands)
 }
 
-fn order(claim: &ClaimFacts) -> (i64, &str) {
-    (claim.meta.created.0, claim.spec.host.as_str())
+/// Creation timestamps are whole seconds. Within one, the version tells who came first (a pending claim has had no other
+/// write): by name, one that comes second could win while the first one is already being set Held.
+fn order(claim: &ClaimFacts) -> (i64, u64, &str) {
+    (claim.meta.created.0, claim.meta.resource_version, claim.spec.host.as_str())
 }
 
 #[cfg(test)]

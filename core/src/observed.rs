@@ -190,8 +190,12 @@ pub struct ShardObserved {
     pub listeners: Cell<BTreeMap<ListenerKind, Listener>>,
     /// Rules of the HTTPS listener by ARN, without the default.
     pub rules: Cell<BTreeMap<String, ListenerRule>>,
+    /// Hosts of rules whose creation is under way: not there, but not absent either.
+    pub coming: BTreeSet<Host>,
     /// When a rule was last created or changed, by ARN: the data plane follows in batches.
     pub rule_changed: BTreeMap<String, Mono>,
+    /// Rules that this leader created.
+    pub made: BTreeSet<String>,
     /// Hosts whose rule a probe through the shard has met, with the table hash it answered.
     pub seen: BTreeMap<Host, String>,
     /// Certificates beyond the default.

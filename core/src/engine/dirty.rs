@@ -154,6 +154,19 @@ impl Engine {
             keys.insert(PartKey::Shard(ShardKey { load_balancer: name.clone(), index: 0 }));
         }
         keys.extend(index.load.keys().chain(self.observed.shards.keys()).map(|s| PartKey::Shard(s.clone())));
+        keys.extend(self.remembered_shards().map(PartKey::Shard));
         keys
+    }
+
+    /// Shards that stood when somebody last wrote it down, whether or not anything should still be on them: a new leader
+    /// must look there before it can clean up.
+    fn remembered_shards(&self) -> impl Iterator<Item = ShardKey> {
+        let placed = self.world.claims.values().flat_map(|c| c.status.placement.iter().map(|(lb, p)| (lb, p.shard)));
+        let told =
+            self.world.load_balancers.iter().flat_map(|(lb, f)| f.status.shards.iter().map(move |s| (lb, s.shard)));
+        placed
+            .chain(told)
+            .filter(|(lb, _)| self.world.load_balancers.contains_key(*lb))
+            .filter_map(|(lb, index)| Some(ShardKey { load_balancer: lb.clone(), index: u32::try_from(index).ok()? }))
     }
 }

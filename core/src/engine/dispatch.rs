@@ -66,10 +66,13 @@ impl Engine {
                         self.mark_scope(scope, false);
                     }
                 }
+                if let (AwsCall::CreateRule { hosts, .. }, Scope::Rules(shard)) = (call, scope) {
+                    self.observed.shard_mut(shard).coming.extend(hosts.iter().cloned());
+                }
             }
         }
         self.busy.insert(lane.clone());
-        self.in_flight.insert(id, InFlight { steps, order: order.clone(), lane, epoch, sent: now });
+        self.in_flight.insert(id, InFlight { steps, order: order.clone(), lane, epoch, sent: now, overtaken: false });
         Effect { id, order, not_after: lease.min(now.plus(self.settings.call_deadline)) }
     }
 

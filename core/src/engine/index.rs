@@ -224,6 +224,7 @@ impl Index {
     /// Reviews and desires what is stale; returns the namespaces to plan.
     pub(super) fn recompute(&mut self, world: &World, settings: &Settings) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
+        self.collect(world);
         while let Some(namespace) = self.stale.pop_first() {
             self.review(world, &namespace);
             let claims: Vec<(Host, Arc<ClaimFacts>)> = self.held(world, &namespace);
@@ -251,10 +252,26 @@ impl Index {
             .collect()
     }
 
-    fn review(&mut self, world: &World, namespace: &str) {
+    /// Rulebooks come before reviews: whether a wildcard is blocked depends on what other namespaces' grants list, and
+    /// one that has not been read yet would read as one that lists nothing.
+    fn collect(&mut self, world: &World) {
         let empty = BTreeMap::new();
-        let labels = world.namespaces.get(namespace).map_or(&empty, |n| &n.labels);
-        let rulebook = Rulebook::collect(&world.policies, namespace, labels);
+        let mut differs = false;
+        for namespace in &self.stale {
+            let labels = world.namespaces.get(namespace).map_or(&empty, |n| &n.labels);
+            let rulebook = Rulebook::collect(&world.policies, namespace, labels);
+            let before = self.reviews.entry(namespace.clone()).or_default();
+            differs |= before.rulebook != rulebook;
+            before.rulebook = rulebook;
+        }
+        if differs {
+            let wildcards = self.wanting.iter().filter(|(host, _)| host.is_wildcard());
+            self.stale.extend(wildcards.flat_map(|(_, namespaces)| namespaces.iter().cloned()));
+        }
+    }
+
+    fn review(&mut self, world: &World, namespace: &str) {
+        let rulebook = self.reviews.remove(namespace).unwrap_or_default().rulebook;
         let services: BTreeMap<String, Arc<ServiceFacts>> =
             World::within(&world.services, namespace).map(|(key, s)| (key.name.clone(), s.clone())).collect();
         let siblings: Vec<Sibling> = World::within(&world.apps, namespace)

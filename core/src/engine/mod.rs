@@ -107,6 +107,8 @@ struct InFlight {
     /// For a read, the epoch of its scope at the start.
     epoch: u64,
     sent: Mono,
+    /// The watch has shown the end of the written object meanwhile: the answer is older than that.
+    overtaken: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -184,13 +186,25 @@ impl Engine {
     pub fn handle(&mut self, now: Now, event: Event) {
         self.now = now.mono;
         match event {
-            Event::Kube(delta) => self.kube(now, delta),
+            Event::Kube(delta) => {
+                self.overtake(&delta);
+                self.kube(now, delta);
+            }
             Event::Outcome { id, outcome } => self.outcome(now, id, outcome),
             Event::Lease { valid_until } => {
                 if self.lease.is_none() {
                     self.memory.started = now.mono;
                 }
                 self.lease = Some(valid_until);
+            }
+        }
+    }
+
+    /// An answer that arrives after its object's end must not bring it back: no watch would ever take it away again.
+    fn overtake(&mut self, delta: &Delta) {
+        for flight in self.in_flight.values_mut() {
+            if let Order::Kube(write) = &flight.order {
+                flight.overtaken |= write.ended_by(delta);
             }
         }
     }

@@ -23,6 +23,12 @@ impl Engine {
         self.busy.remove(&flight.lane);
         for step in &flight.steps {
             self.dirty.insert(step.key.part.clone());
+            if let (Order::Aws { call: AwsCall::CreateRule { hosts, .. }, .. }, [Scope::Rules(shard)]) =
+                (&flight.order, step.scopes.as_slice())
+            {
+                // From here on the rules say it, or that they are not known.
+                self.observed.shard_mut(shard).coming.retain(|host| !hosts.contains(host));
+            }
         }
         match outcome {
             Outcome::Done(answer) => {
@@ -56,6 +62,7 @@ impl Engine {
                 };
                 self.written(now.mono, flight, call, answer);
             }
+            (Order::Kube(_), _) if flight.overtaken => {}
             (Order::Kube(write), answer) => self.kube_written(now, write, answer),
             (Order::Probe(Probe::Edge { uid, .. }), answer) => {
                 let table = if let Answer::Table(table) = answer { table } else { None };
@@ -157,6 +164,7 @@ impl Engine {
                 });
                 let merged: BTreeMap<_, _> = merged.collect();
                 observed.rule_changed.retain(|arn, _| merged.contains_key(arn));
+                observed.made.retain(|arn| merged.contains_key(arn));
                 observed.rules.set(now, merged);
                 observed.count_rules(now);
                 self.note_orphans(now, &shard.load_balancer);
@@ -286,6 +294,7 @@ impl Engine {
                     observed.seen.remove(host);
                 }
                 observed.rule_changed.insert(arn.clone(), now);
+                observed.made.insert(arn.clone());
                 observed.rules.update(now, |rules| {
                     rules.insert(arn, rule);
                 });

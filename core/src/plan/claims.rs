@@ -14,7 +14,7 @@ use crate::review::AppReview;
 use crate::time::Wall;
 use crate::world::{AppFacts, ClaimFacts, World};
 
-use super::{ClaimSpec, Draft, KubeWrite, View, to_json};
+use super::{ClaimSpec, Draft, KubeWrite, Lane, Order, View, to_json};
 
 pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     let view = draft.view;
@@ -134,12 +134,19 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
         status.dns_changes.extend(super::record::changes_to_remember(&view, host));
     }
     if status != claim.status {
+        let placed = status.placement.iter().any(|(lb, p)| {
+            claim.status.placement.get(lb).is_none_or(|before| before.shard != p.shard)
+                && super::placement::crowded(&view, namespace, lb, p)
+        });
         let write = KubeWrite::ClaimStatus {
             name: name.into(),
             resource_version: claim.meta.resource_version,
             status: to_json(&status),
         };
-        draft.kube(format!("claim {name}"), write);
+        let what = format!("claim {name}");
+        // Two hosts that are placed at once do not see each other: near a quota it is one after the other.
+        let lane = if placed { "placement".to_owned() } else { what.clone() };
+        draft.step(what, Lane::Object(lane), Vec::new(), Order::Kube(write));
     }
 }
 
@@ -271,8 +278,11 @@ fn everything_gone(draft: &mut Draft<'_>, namespace: &str, host: &Host, claim: &
     true
 }
 
-/// Whether no rule of the namespace carries the host on the shard.
+/// Whether no rule of the namespace carries the host on the shard, or is about to.
 pub(super) fn off_shard(view: &View<'_>, namespace: &str, host: &Host, shard: &ShardKey) -> bool {
+    if view.observed.shards.get(shard).is_some_and(|s| s.coming.contains(host)) {
+        return false;
+    }
     super::rules::without_listener(view, shard)
         || super::rules::rules_of(view, shard, namespace)
             .is_some_and(|rules| rules.iter().all(|(_, r)| !r.hosts.contains(host)))

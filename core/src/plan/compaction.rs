@@ -32,8 +32,9 @@ pub(super) fn redundant(draft: &mut Draft<'_>, shard: &ShardKey, ours: &[(&Strin
     None
 }
 
-/// The hosts of two rules that fit into one; the smallest first, so that most is won with least.
-pub(super) fn merge(ours: &[(&String, &ListenerRule)]) -> Option<BTreeSet<Host>> {
+/// The hosts of the rule that makes room: those of a rule and of hosts that have none yet, or those of two rules that
+/// fit into one; the smallest first, so that most is won with least.
+pub(super) fn merge(ours: &[(&String, &ListenerRule)], missing: &[&Host]) -> Option<BTreeSet<Host>> {
     let mut rules: Vec<&ListenerRule> = ours.iter().map(|(_, r)| *r).filter(|r| !r.hosts.is_empty()).collect();
     rules.sort_by_key(|r| (r.hosts.len(), r.priority));
     let superfluous =
@@ -42,8 +43,15 @@ pub(super) fn merge(ours: &[(&String, &ListenerRule)]) -> Option<BTreeSet<Host>>
         // One merge at a time: the spare slot is taken until the last one is finished.
         return None;
     }
+    let wildcard = |r: &ListenerRule| r.hosts.first().is_some_and(Host::is_wildcard);
+    for rule in rules.iter().filter(|r| r.hosts.len() < HOSTS_PER_RULE) {
+        let mut fitting = missing.iter().filter(|h| h.is_wildcard() == wildcard(rule)).peekable();
+        if fitting.peek().is_some() {
+            let more = fitting.take(HOSTS_PER_RULE - rule.hosts.len()).map(|h| (*h).clone());
+            return Some(rule.hosts.iter().cloned().chain(more).collect());
+        }
+    }
     for (i, a) in rules.iter().enumerate() {
-        let wildcard = |r: &ListenerRule| r.hosts.first().is_some_and(Host::is_wildcard);
         let fits = |b: &&&ListenerRule| {
             wildcard(a) == wildcard(b)
                 && a.target_group == b.target_group
@@ -73,7 +81,7 @@ mod tests {
     fn merged(rules: &[ListenerRule]) -> Option<Vec<String>> {
         let arns: Vec<String> = (0..rules.len()).map(|i| format!("rule-{i}")).collect();
         let ours: Vec<(&String, &ListenerRule)> = arns.iter().zip(rules).collect();
-        merge(&ours).map(|hosts| hosts.iter().map(ToString::to_string).collect())
+        merge(&ours, &[]).map(|hosts| hosts.iter().map(ToString::to_string).collect())
     }
 
     #[test]

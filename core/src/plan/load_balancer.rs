@@ -11,7 +11,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, name: &str) {
     let view = draft.view;
     let Some(lb) = view.world.load_balancers.get(name) else { return };
     let shards: Vec<ShardKey> = view.observed.shards.keys().filter(|s| s.load_balancer == name).cloned().collect();
-    let exists = shards.iter().any(|s| view.observed.shards[s].load_balancer.last().is_none_or(Option::is_some));
+    let exists = unread(&view, name, lb).next().is_some()
+        || shards.iter().any(|s| view.observed.shards[s].load_balancer.last().is_none_or(Option::is_some));
     let write = |finalizers| KubeWrite::LoadBalancerFinalizers {
         name: name.to_owned(),
         resource_version: lb.meta.resource_version,
@@ -37,6 +38,20 @@ pub(super) fn plan(draft: &mut Draft<'_>, name: &str) {
             KubeWrite::LoadBalancerStatus { name: name.to_owned(), status: to_json(&status) },
         );
     }
+}
+
+/// Shards that stood when the status was last written and that nobody has looked at since: a status without them would
+/// be the end of what is known of them.
+fn unread<'a>(
+    view: &'a View<'_>,
+    name: &'a str,
+    lb: &'a crate::world::LoadBalancerFacts,
+) -> impl Iterator<Item = &'a ShardStatus> {
+    lb.status.shards.iter().filter(move |row| {
+        let index = u32::try_from(row.shard).unwrap_or(0);
+        let observed = view.observed.shards.get(&ShardKey { load_balancer: name.to_owned(), index });
+        observed.is_none_or(|s| s.load_balancer.last().is_none())
+    })
 }
 
 fn load_balancer_status(
@@ -97,14 +112,17 @@ fn load_balancer_status(
         held.extend(super::plan(view, &PartKey::Shard(shard.clone())).held);
     }
     held.extend(decision.held);
+    rows.extend(unread(view, name, lb).cloned());
+    rows.sort_by_key(|row| row.shard);
     let generation = lb.meta.generation;
     let active = rows.iter().any(|r| {
         let shard = ShardKey { load_balancer: name.to_owned(), index: u32::try_from(r.shard).unwrap_or(0) };
-        view.observed.shards[&shard].load_balancer.last().and_then(Option::as_ref).is_some_and(|alb| alb.active)
+        let observed = view.observed.shards.get(&shard);
+        observed.and_then(|s| s.load_balancer.last()).and_then(Option::as_ref).is_some_and(|alb| alb.active)
     });
     let listening = rows.iter().any(|r| {
         let shard = ShardKey { load_balancer: name.to_owned(), index: u32::try_from(r.shard).unwrap_or(0) };
-        view.observed.shards[&shard].listeners.last().is_some_and(|l| l.len() == 2)
+        view.observed.shards.get(&shard).and_then(|s| s.listeners.last()).is_some_and(|l| l.len() == 2)
     });
     let programmed = if !held.is_empty() {
         no("Programmed", "Held", held.join("; "))

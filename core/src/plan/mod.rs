@@ -354,7 +354,11 @@ impl<'a> Draft<'a> {
     /// True if decisions may be made on it now.
     pub(crate) fn need(&mut self, scope: Scope, region: &str, call: AwsCall, max_age: u64) -> bool {
         let unknown = self.view.observed.unknown(&scope);
-        let due = self.view.observed.read_at(&scope).plus(max_age);
+        let read = self.view.observed.read_at(&scope);
+        // A former leader's last call may take effect after our first read: that read is made once more.
+        let former = self.view.memory.started.plus(self.view.settings.call_deadline);
+        let again = matches!(scope, Scope::Rules(_) | Scope::Zone(_) | Scope::Targets(_)) && read < former;
+        let due = read.plus(max_age).min(if again { former } else { Mono(u64::MAX) });
         if !unknown && self.now() < due {
             self.wake(due);
             return true;

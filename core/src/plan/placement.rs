@@ -18,6 +18,9 @@ use super::{Draft, NamespaceLoad, ShardLoad, View};
 /// Seconds an ALB keeps an idle client's connection unless told otherwise.
 const CLIENT_KEEP_ALIVE: u64 = 3_600;
 
+/// Most writes to Kubernetes that are under way at once, and so most hosts that may be placed at the same moment.
+const AT_ONCE: u32 = 32;
+
 /// The shards a placement speaks of: where to, and where from.
 pub(crate) fn shards<'a>(load_balancer: &'a str, placement: &Placement) -> impl Iterator<Item = ShardKey> + use<'a> {
     let index = |i: i32| u32::try_from(i).unwrap_or(0);
@@ -55,6 +58,15 @@ pub(super) fn place(
             Err(binding) => draft.hold(format!(
                 "{host}: no shard of {name} has room ({binding}); raise spec.limits.shards, or the account's quotas"
             )),
+        }
+    }
+    // A place that nobody asks for any more is remembered until nothing of the host is left there.
+    for (name, placement) in now.iter().filter(|(name, _)| !admitted.values().any(|a| a.load_balancers.contains(name)))
+    {
+        let left = shards(name, placement).all(|shard| super::claims::off_shard(&view, namespace, host, &shard))
+            && super::record::gone(&view, host, name);
+        if view.world.load_balancers.contains_key(name) && !left {
+            out.insert(name.clone(), placement.clone());
         }
     }
     out
@@ -158,6 +170,20 @@ fn choose(
     Err(binding)
 }
 
+/// The quota that a shard is beyond, however well its rules are packed and without a spare one.
+pub(super) fn overfull(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts) -> Option<String> {
+    let quota = quotas(view, lb).rules;
+    let used = view.load.get(shard).map_or(0, ShardLoad::rules) + foreign_rules(view, shard);
+    (used > quota).then(|| format!("rules {used}/{quota} on shard {}", shard.index))
+}
+
+/// Whether a shard is so full that hosts which are placed at the same moment may not all fit.
+pub(super) fn crowded(view: &View<'_>, namespace: &str, name: &str, placement: &Placement) -> bool {
+    let Some(lb) = view.world.load_balancers.get(name) else { return false };
+    let Some(shard) = shards(name, placement).next() else { return false };
+    room_for(view, namespace, &[], &shard, lb, AT_ONCE).is_err()
+}
+
 /// The quota model: whether the shard can take these hosts of the namespace too and still has a spare rule to swap
 /// with. Otherwise the quota that binds.
 pub(super) fn room(
@@ -166,6 +192,18 @@ pub(super) fn room(
     hosts: &[Host],
     shard: &ShardKey,
     lb: &LoadBalancerFacts,
+) -> Result<(), String> {
+    room_for(view, namespace, hosts, shard, lb, 0)
+}
+
+/// The same, with room for so many hosts of others.
+fn room_for(
+    view: &View<'_>,
+    namespace: &str,
+    hosts: &[Host],
+    shard: &ShardKey,
+    lb: &LoadBalancerFacts,
+    others: u32,
 ) -> Result<(), String> {
     let quotas = quotas(view, lb);
     let empty = ShardLoad::default();
@@ -176,15 +214,15 @@ pub(super) fn room(
     let mine = own.copied().unwrap_or_default();
     let rules = load.rules() - mine.rules() + hosts.iter().fold(mine, NamespaceLoad::with).rules();
     let foreign = foreign_rules(view, shard);
-    if rules + foreign + 1 > quotas.rules {
+    if rules + foreign + 1 + others > quotas.rules {
         return over("rules", load.rules() + foreign, quotas.rules);
     }
     let groups = u32::try_from(load.namespaces.len()).unwrap_or(u32::MAX);
-    if own.is_none() && groups >= quotas.target_groups {
+    if own.is_none() && groups + others >= quotas.target_groups {
         return over("target groups", groups, quotas.target_groups);
     }
     let pods = super::rules::pods_at_most(lb);
-    if own.is_none() && (groups + 1).saturating_mul(pods) > quotas.targets {
+    if own.is_none() && (groups + others + 1).saturating_mul(pods) > quotas.targets {
         return over("targets", groups.saturating_mul(pods), quotas.targets);
     }
     Ok(())

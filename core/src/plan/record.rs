@@ -24,10 +24,11 @@ pub(super) fn gone(view: &View<'_>, host: &Host, load_balancer: &str) -> bool {
     let Some(zones) = zones_for(view, host, load_balancer) else { return false };
     // Another load balancer of the app may keep the name in the same zone.
     let kept: BTreeSet<String> = kept_zones(view, host);
-    zones
-        .iter()
-        .filter(|z| !kept.contains(*z))
-        .all(|zone| view.observed.records_of(zone, host).is_some_and(|records| !is_ours(view, &records)))
+    zones.iter().filter(|z| !kept.contains(*z)).all(|zone| {
+        // A record that is being written is not there, but not absent either.
+        view.observed.readable_from(&Scope::Records(zone.clone(), host.clone())).is_some()
+            && view.observed.records_of(zone, host).is_some_and(|records| !is_ours(view, &records))
+    })
 }
 
 /// Whether records of ours lead to the shard.
@@ -40,10 +41,19 @@ pub(super) fn points_to(view: &View<'_>, records: &HostRecords, shard: &ShardKey
     ours(view, records).into_iter().any(leads)
 }
 
+/// Whether a name of ours leads clients of the host to the shard.
+pub(super) fn leads_to(view: &View<'_>, host: &Host, shard: &ShardKey) -> bool {
+    let zones = zones_for(view, host, &shard.load_balancer).unwrap_or_default();
+    zones.iter().any(|zone| view.observed.records_of(zone, host).is_some_and(|r| points_to(view, &r, shard)))
+}
+
 /// Whether no name of ours leads a client of the host to the shard.
 pub(super) fn off(view: &View<'_>, host: &Host, shard: &ShardKey) -> bool {
     let Some(zones) = zones_for(view, host, &shard.load_balancer) else { return false };
-    zones.iter().all(|zone| view.observed.records_of(zone, host).is_some_and(|r| !points_to(view, &r, shard)))
+    zones.iter().all(|zone| {
+        view.observed.readable_from(&Scope::Records(zone.clone(), host.clone())).is_some()
+            && view.observed.records_of(zone, host).is_some_and(|r| !points_to(view, &r, shard))
+    })
 }
 
 /// Zones in which the host is to stay published.
@@ -67,13 +77,11 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     for name in view.claims.get(namespace).into_iter().flatten() {
         let Some(claim) = view.world.claims.get(name) else { continue };
         let Ok(host) = Host::parse(&claim.spec.host) else { continue };
-        if view.desired.get(namespace).is_some_and(|d| d.hosts.contains_key(&host)) {
-            continue;
-        }
         if super::claims::keeps(&view, claim) {
             continue;
         }
-        for lb in claim.status.placement.keys() {
+        let wanted = view.desired.get(namespace).and_then(|d| d.hosts.get(&host));
+        for lb in claim.status.placement.keys().filter(|lb| wanted.is_none_or(|w| !w.placement.contains_key(*lb))) {
             for zone in zones_for(&view, &host, lb).unwrap_or_default() {
                 take_back(draft, &host, &zone);
             }

@@ -60,7 +60,36 @@ pub(super) fn answer(
         let since = before.filter(|r| r.state == state).map_or_else(|| view.now.wall.rfc3339(), |r| r.since.clone());
         requests.push(RequestAnswer { verb: verb.clone(), value: value.clone(), state, message, since });
     }
+    moves.extend(relief(&view, name, lb, &moves));
     Answers { requests, moves }
+}
+
+/// A namespace that must go because its shard needs more rules than the quota has: a quota was lowered, or somebody
+/// else's rules came. The smallest that fits elsewhere, one at a time.
+fn relief(view: &View<'_>, name: &str, lb: &LoadBalancerFacts, moves: &[NamespaceMove]) -> Option<NamespaceMove> {
+    if !moves.is_empty() {
+        return None;
+    }
+    let shards: Vec<ShardKey> = view.load.keys().filter(|s| s.load_balancer == name).cloned().collect();
+    for shard in &shards {
+        let Some(reason) = super::placement::overfull(view, shard, lb) else { continue };
+        let mut namespaces: Vec<_> = view.load[shard].namespaces.iter().collect();
+        namespaces.sort_by_key(|(name, load)| (load.exact + load.wildcards, *name));
+        for (namespace, _) in namespaces {
+            let here = |p: &gatehouse_crds::Placement| u32::try_from(p.shard).ok() == Some(shard.index);
+            let hosts = placed(view, name, namespace).filter(|(_, p)| here(p));
+            let hosts: Vec<Host> = hosts.filter_map(|(c, _)| Host::parse(&c.spec.host).ok()).collect();
+            let to = (0..u32::try_from(lb.spec.limits.shards).unwrap_or(1)).find(|index| {
+                let key = ShardKey { load_balancer: name.to_owned(), index: *index };
+                key != *shard && super::placement::room(view, namespace, &hosts, &key, lb).is_ok()
+            });
+            if let Some(to) = to.filter(|_| !hosts.is_empty()) {
+                let shard = i32::try_from(to).unwrap_or(i32::MAX);
+                return Some(NamespaceMove { namespace: namespace.clone(), shard, reason });
+            }
+        }
+    }
+    None
 }
 
 fn approve(view: &View<'_>, name: &str, digest: &str, status: Option<&mut InferredDeletionsStatus>) -> Verdict {

@@ -9,6 +9,7 @@ use gatehouse_route::{Host, short_hash};
 use crate::aws::{AwsCall, HOSTS_PER_RULE, HealthCheck, ListenerKind, ListenerRule, Target, TargetGroup, TargetState};
 use crate::identity::ShardKey;
 use crate::observed::Scope;
+use crate::time::Mono;
 use crate::world::LoadBalancerFacts;
 
 use super::{Draft, Probe, View};
@@ -279,8 +280,14 @@ fn rules(
     let packed = match (full, missing.first()) {
         (false, None) => return done,
         (false, Some(_)) => pack(&missing, app),
-        (true, first) => match super::compaction::merge(&ours).filter(|_| used < limit) {
+        (true, first) => match super::compaction::merge(&ours, &missing).filter(|_| used < limit) {
             Some(merged) => merged,
+            // What names lead to comes back, if need be through the spare slot.
+            None if used < limit && missing.iter().any(|h| super::record::leads_to(&view, h, shard)) => {
+                let published: Vec<&Host> =
+                    missing.iter().copied().filter(|h| super::record::leads_to(&view, h, shard)).collect();
+                pack(&published, |_| None)
+            }
             None => {
                 if let Some(first) = first {
                     draft.hold(format!(
@@ -381,9 +388,13 @@ fn targets(
     let region = &lb.spec.region;
     let scope = Scope::Targets(name.to_owned());
     let known = view.observed.targets.get(name).and_then(|c| c.known());
+    // Targets of a group that no rule uses are never checked: their state moves only with the rule.
+    let used = rules_of(&view, shard, namespace).is_some_and(|rules| !rules.is_empty());
     let moving = known.is_some_and(|t| {
-        t.values().any(|s| {
-            matches!(s, TargetState::Initial | TargetState::Draining | TargetState::Unhealthy | TargetState::Unused)
+        t.values().any(|s| match s {
+            TargetState::Initial | TargetState::Unused => used,
+            TargetState::Draining | TargetState::Unhealthy => true,
+            TargetState::Healthy | TargetState::Unavailable => false,
         }) || t.is_empty()
     });
     let age = if moving { view.settings.poll } else { view.settings.audit_seldom };
@@ -434,12 +445,20 @@ fn targets(
     }
 }
 
-/// Whether the data plane serves the rule for a host: seen by a probe, or old enough.
+/// Whether the data plane serves the rule for a host: names lead there already, or a probe has met it, or it is old
+/// enough. One that we did not make may still be taken away by a former leader's last call.
 pub(super) fn rule_live(view: &View<'_>, shard: &ShardKey, namespace: &str, host: &Host) -> Option<String> {
     let observed = view.observed.shards.get(shard)?;
     let (arn, _) = rules_of(view, shard, namespace)?.into_iter().find(|(_, r)| r.hosts.contains(host))?;
+    let sure = observed.made.contains(arn) || view.now.mono >= former_leader_ended(view);
     let settled = observed.rule_changed.get(arn).is_none_or(|at| view.now.mono.since(*at) >= view.settings.rule_settle);
-    (settled || observed.seen.contains_key(host)).then(|| arn.clone())
+    let live = (sure && (settled || observed.seen.contains_key(host))) || super::record::leads_to(view, host, shard);
+    live.then(|| arn.clone())
+}
+
+/// When no call of a former leader can take effect any more.
+fn former_leader_ended(view: &View<'_>) -> Mono {
+    view.memory.started.plus(view.settings.call_deadline)
 }
 
 /// Whether at least one target of the namespace is healthy on the shard.
@@ -463,6 +482,10 @@ pub(super) fn probe(draft: &mut Draft<'_>, shard: &ShardKey, namespace: &str, ho
     };
     if let Some(at) = observed.rule_changed.get(&arn) {
         draft.wake(at.plus(view.settings.rule_settle));
+    }
+    let ended = former_leader_ended(&view);
+    if !observed.made.contains(&arn) && view.now.mono < ended {
+        draft.wake(ended);
     }
     let Some(alb) = observed.load_balancer.known().and_then(Option::as_ref).filter(|alb| alb.active) else { return };
     if !healthy(&view, shard, namespace) {

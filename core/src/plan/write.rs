@@ -4,7 +4,7 @@ use gatehouse_crds::HostClaimSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::AppKey;
-use crate::world::ChildKey;
+use crate::world::{ChildKey, Delta};
 
 /// A write to Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,6 +140,31 @@ impl From<ClaimSpec> for HostClaimSpec {
 }
 
 impl KubeWrite {
+    /// Whether the delta is the end of the object that is written.
+    pub(crate) fn ended_by(&self, delta: &Delta) -> bool {
+        match (self, delta) {
+            (KubeWrite::ApplyChild { key, .. } | KubeWrite::DeleteChild { key, .. }, Delta::Child(gone, None)) => {
+                key == gone
+            }
+            (
+                KubeWrite::CreateClaim { name, .. }
+                | KubeWrite::ClaimStatus { name, .. }
+                | KubeWrite::DeleteClaim { name, .. },
+                Delta::Claim(gone, None),
+            )
+            | (
+                KubeWrite::LoadBalancerFinalizers { name, .. } | KubeWrite::LoadBalancerStatus { name, .. },
+                Delta::LoadBalancer(gone, None),
+            )
+            | (KubeWrite::PolicyStatus { name, .. }, Delta::Policy(gone, None)) => name == gone,
+            (KubeWrite::AppFinalizers { app, .. } | KubeWrite::AppStatus { app, .. }, Delta::App(gone, None)) => {
+                app == gone
+            }
+            // What is written to a pod is only laid over a pod that is there.
+            _ => false,
+        }
+    }
+
     pub(super) fn is_status(&self) -> bool {
         matches!(
             self,

@@ -10,8 +10,8 @@ use awsim_model::{Caller, Millis, Policy};
 use gatehouse_core::AppKey;
 use gatehouse_crds::{Condition, ConditionStatus};
 
-use crate::sim::{Fault, Sim};
 use crate::{BALANCER, app, aws, diff, essence, policy, ready, settings};
+use gatehouse_virtual::{Fault, Sim};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -28,6 +28,8 @@ fn start(mode: &str) -> Sim {
     sim.cluster.policy("b", &policy("team-b", "[blog.b.example.com]"));
     let balancer = BALANCER.replace("certificates: {", &format!("certificates: {{mode: {mode}, "));
     sim.cluster.load_balancer("public", &balancer);
+    sim.tally = true;
+    sim.keep = usize::MAX;
     sim
 }
 
@@ -42,7 +44,7 @@ fn listed(sim: &mut Sim) -> Vec<CertificateSummary> {
 }
 
 fn requests(sim: &Sim) -> usize {
-    sim.log.iter().filter(|line| line.contains("RequestCertificate {")).count()
+    usize::try_from(sim.by_name.get("RequestCertificate").copied().unwrap_or(0)).unwrap()
 }
 
 fn import(sim: &mut Sim, names: &[&str], valid: u64) -> String {
@@ -213,7 +215,6 @@ fn a_refused_request_backs_off_and_is_told() {
     for _ in 0..30 {
         sim.run(DAY);
         sim.elect();
-        sim.log.retain(|line| line.contains("RequestCertificate {"));
     }
     // One of team-b, one for the bundle, at once one for each of its hosts, then 2, 4, 8, 16 and 24 hours apart.
     assert!((20..=2 * 36).contains(&requests(&sim)), "{} requests in a month", requests(&sim));
@@ -261,7 +262,7 @@ fn a_foreign_name_is_never_attached() {
         assert!(told.message.contains(foreign), "{}", told.message);
     }
     let attached =
-        sim.log.iter().any(|l| l.contains(&mixed) && (l.contains("AddListener") || l.contains("CreateListener")));
+        sim.lines().any(|l| l.contains(&mixed) && (l.contains("AddListener") || l.contains("CreateListener")));
     assert!(!attached, "{}", sim.tail());
 }
 
@@ -362,7 +363,7 @@ fn the_iam_policy_is_enough() {
     sim.cluster.delete_app("team-a", "shop");
     sim.run(HOUR);
     assert_eq!(listed(&mut sim).len(), 0, "{}", sim.tail());
-    let denied: Vec<&String> = sim.log.iter().filter(|l| l.contains("AccessDenied")).collect();
+    let denied: Vec<String> = sim.lines().filter(|l| l.contains("AccessDenied")).collect();
     assert!(denied.is_empty(), "{denied:?}");
     let foreign = import(&mut sim, &["shop.a.example.com"], DAY);
     let delete = DeleteCertificate { certificate_arn: foreign };

@@ -4,8 +4,8 @@ use awsim_model::Millis;
 use awsim_model::api::elbv2 as elb;
 use awsim_model::api::{Tag, route53 as r53};
 
-use crate::sim::Sim;
 use crate::{BALANCER, app, aws, create, essence, policy, ready, settings, start};
+use gatehouse_virtual::Sim;
 
 /// A second subnet pair, a second group, and both address families.
 #[test]

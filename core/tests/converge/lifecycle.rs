@@ -3,8 +3,8 @@
 use gatehouse_core::AppKey;
 use gatehouse_crds::{ClaimState, RequestState};
 
-use crate::sim::Sim;
 use crate::{app, claims, create, policy, ready, start};
+use gatehouse_virtual::Sim;
 
 const HOUR: u64 = 3_600_000;
 

@@ -15,11 +15,14 @@ use gatehouse_core::{Answer, AppKey};
 use gatehouse_crds::keys;
 use gatehouse_route::RouteTable;
 
+/// Kubernetes, as far as the operator sees it.
 #[derive(Clone, Default)]
 pub struct Cluster {
+    /// Every object.
     pub world: World,
     version: u64,
     uids: u64,
+    /// Seconds since 1970, for creation timestamps.
     pub wall: i64,
     /// Changes that no watch has shown yet.
     pub changes: Vec<Delta>,
@@ -34,7 +37,13 @@ fn stale(message: impl Into<String>) -> Refusal {
 }
 
 impl Cluster {
-    fn meta(&mut self) -> Meta {
+    /// An empty one at this second since 1970.
+    #[must_use]
+    pub fn new(wall: i64) -> Cluster {
+        Cluster { wall, ..Cluster::default() }
+    }
+
+    pub(crate) fn meta(&mut self) -> Meta {
         self.version += 1;
         self.uids += 1;
         Meta {
@@ -46,17 +55,18 @@ impl Cluster {
         }
     }
 
-    fn bump(&mut self) -> u64 {
+    pub(crate) fn bump(&mut self) -> u64 {
         self.version += 1;
         self.version
     }
 
-    fn put(&mut self, delta: Delta) {
+    pub(crate) fn put(&mut self, delta: Delta) {
         self.world.apply(delta.clone());
         self.changes.push(delta);
     }
 
     /// Everything there is, as a fresh watch shows it.
+    #[must_use]
     pub fn listed(&self) -> Vec<Delta> {
         let w = &self.world;
         let mut out: Vec<Delta> = Vec::new();
@@ -73,21 +83,25 @@ impl Cluster {
         out
     }
 
+    /// Creates a namespace.
     pub fn namespace(&mut self, name: &str) {
         let facts = NamespaceFacts { meta: self.meta(), labels: BTreeMap::new() };
         self.put(Delta::Namespace(name.into(), Some(Arc::new(facts))));
     }
 
+    /// Creates a SharedLoadBalancer; `spec` is YAML.
     pub fn load_balancer(&mut self, name: &str, spec: &str) {
         let facts = LoadBalancerFacts { meta: self.meta(), spec: yaml(spec), ..LoadBalancerFacts::default() };
         self.put(Delta::LoadBalancer(name.into(), Some(Arc::new(facts))));
     }
 
+    /// Creates or replaces a policy; `spec` is YAML.
     pub fn policy(&mut self, name: &str, spec: &str) {
         let facts = PolicyFacts { meta: self.meta(), spec: yaml(spec), status: Default::default() };
         self.put(Delta::Policy(name.into(), Some(Arc::new(facts))));
     }
 
+    /// Creates a Service.
     pub fn service(&mut self, namespace: &str, name: &str, port: u16) {
         let facts = ServiceFacts {
             meta: self.meta(),
@@ -114,23 +128,29 @@ impl Cluster {
     /// `kubectl delete`: waits for finalizers.
     pub fn delete_app(&mut self, namespace: &str, name: &str) {
         let key = AppKey::new(namespace, name);
-        let mut facts = (*self.world.apps[&key]).clone();
+        let Some(old) = self.world.apps.get(&key) else { return };
+        let mut facts = (**old).clone();
         facts.meta.deleting = true;
         facts.meta.resource_version = self.bump();
         let gone = facts.meta.finalizers.is_empty();
         self.put(Delta::App(key, (!gone).then(|| Arc::new(facts))));
+        self.end_namespaces();
     }
 
     /// The object is gone although nobody asked: finalizers stripped by force.
     pub fn lose_app(&mut self, namespace: &str, name: &str) {
         self.put(Delta::App(AppKey::new(namespace, name), None));
+        self.end_namespaces();
     }
 
+    /// `kubectl delete`: waits for finalizers.
     pub fn delete_load_balancer(&mut self, name: &str) {
-        let mut facts = (*self.world.load_balancers[name]).clone();
+        let Some(old) = self.world.load_balancers.get(name) else { return };
+        let mut facts = (**old).clone();
         facts.meta.deleting = true;
         facts.meta.resource_version = self.bump();
-        self.put(Delta::LoadBalancer(name.into(), Some(Arc::new(facts))));
+        let gone = facts.meta.finalizers.is_empty();
+        self.put(Delta::LoadBalancer(name.into(), (!gone).then(|| Arc::new(facts))));
     }
 
     /// What a person writes into an annotation.
@@ -166,6 +186,7 @@ impl Cluster {
     }
 
     /// What an edge of the namespace serves.
+    #[must_use]
     pub fn table(&self, namespace: &str) -> Option<String> {
         let key = ChildKey { kind: ChildKind::ConfigMap, namespace: namespace.into(), name: keys::EDGE_NAME.into() };
         self.world.children.get(&key).and_then(|c| c.content.clone())
@@ -178,6 +199,9 @@ impl Cluster {
                 let old = self.world.children.get(&key).cloned();
                 if old.as_ref().map(|o| &o.meta.uid) != uid.as_ref() {
                     return Err(stale("another object of that name"));
+                }
+                if old.is_none() && self.world.namespaces.get(&key.namespace).is_none_or(|n| n.meta.deleting) {
+                    return Err(stale("the namespace is being terminated"));
                 }
                 let body: serde_json::Value = serde_json::from_str(&fragment).unwrap();
                 let meta = match &old {
@@ -259,6 +283,7 @@ impl Cluster {
                 let gone = facts.meta.deleting && facts.meta.finalizers.is_empty();
                 let facts = Arc::new(facts);
                 self.put(Delta::App(app, (!gone).then(|| facts.clone())));
+                self.end_namespaces();
                 Ok(if gone { Answer::Nothing } else { Answer::App(facts) })
             }
             KubeWrite::LoadBalancerFinalizers { name, resource_version, finalizers } => {
@@ -322,13 +347,10 @@ impl Cluster {
         let set_uid = set.meta.uid.clone();
         self.put(Delta::ReplicaSet(AppKey::new(&key.namespace, "edge-1"), Some(Arc::new(set))));
         for i in 0..replicas {
-            // A function of the namespace, so that the end state does not depend on who came first.
-            let third = key.namespace.bytes().fold(7_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
-            let fourth = u8::try_from(i + 1).unwrap();
             let facts = PodFacts {
                 meta: self.meta(),
                 replica_set: Some(set_uid.clone()),
-                ip: Some(IpAddr::V4(Ipv4Addr::new(10, 244, third, fourth))),
+                ip: Some(address(&key.namespace, u8::try_from(i + 1).unwrap())),
                 containers_ready: true,
                 target_healthy: None,
                 table: None,
@@ -337,11 +359,17 @@ impl Cluster {
         }
     }
 
-    fn scale_to_nothing(&mut self, namespace: &str) {
+    pub(crate) fn scale_to_nothing(&mut self, namespace: &str) {
         let pods: Vec<AppKey> = World::within(&self.world.pods, namespace).map(|(k, _)| k.clone()).collect();
         for pod in pods {
             self.put(Delta::Pod(pod, None));
         }
         self.put(Delta::ReplicaSet(AppKey::new(namespace, "edge-1"), None));
     }
+}
+
+/// A function of the namespace, so that the end state does not depend on who came first.
+pub(crate) fn address(namespace: &str, fourth: u8) -> IpAddr {
+    let third = namespace.bytes().fold(7_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
+    IpAddr::V4(Ipv4Addr::new(10, 244, third, fourth))
 }

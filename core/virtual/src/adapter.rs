@@ -17,8 +17,11 @@ const EPOCH: i64 = 1_800_000_000;
 
 /// The model and who calls it.
 pub struct Adapter<'a> {
+    /// AWS.
     pub aws: &'a mut Aws,
+    /// Milliseconds.
     pub now: u64,
+    /// Who calls.
     pub caller: &'a Caller,
 }
 
@@ -61,6 +64,12 @@ impl Adapter<'_> {
     }
 
     /// Answers one call.
+    ///
+    /// # Errors
+    /// AWS's refusal, in the engine's words.
+    ///
+    /// # Panics
+    /// When the model answers in a shape that AWS does not have.
     pub fn call(&mut self, call: &AwsCall) -> Result<AwsAnswer> {
         Ok(match call.clone() {
             AwsCall::ReadLimits => {

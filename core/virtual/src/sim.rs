@@ -1,18 +1,20 @@
 //! Virtual time: the engine, a cluster and the model of AWS, with a fault at any call and a change of leader at any call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use awsim_model::{Aws, Caller, DataPlaneAction, Exchange, Millis};
+use awsim_model::{Aws, Caller, Millis};
 use gatehouse_core::aws::{AwsCall, Refusal, RefusalClass};
 use gatehouse_core::plan::{Order, PartKey, Probe};
 use gatehouse_core::{Answer, Buckets, Delta, Effect, EffectId, Engine, Event, Mono, Now, Outcome, Settings, Wall};
 use gatehouse_crds::{ClaimState, keys};
+use serde::{Deserialize, Serialize};
 
 use crate::adapter::Adapter;
 use crate::cluster::Cluster;
+use crate::data_plane;
 
 /// What goes wrong at one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// Refused, without effect.
     Before,
@@ -24,28 +26,51 @@ pub enum Fault {
     Late,
     /// A new leader takes over right after it was sent; the old one's call still takes effect.
     LeaderChange,
+    /// A new leader takes over right before it would have been sent.
+    LeaderBefore,
 }
 
 impl Fault {
+    /// Every kind that concerns a call; a leader that changes before one is a change between calls.
     pub const ALL: [Fault; 5] = [Fault::Before, Fault::After, Fault::Lost, Fault::Late, Fault::LeaderChange];
+}
+
+#[derive(Clone)]
+enum Line {
+    Sent(u64, u64, Order, Option<Fault>),
+    Refused(u64, String),
+    Note(u64, String),
 }
 
 #[derive(Clone)]
 enum Due {
     Deliver(u64, EffectId, Outcome),
-    Effect(Order),
+    Effect(u64, Order),
     Watch(u64, Delta),
 }
 
 /// Milliseconds a call takes.
 const LATENCY: u64 = 30;
 
+/// Lines of the log that are kept for whoever reads a failure.
+const LOG: usize = 200;
+
+/// One history under way.
+#[derive(Clone)]
 pub struct Sim {
+    /// Milliseconds since the start.
     pub now: u64,
+    /// The leader's engine.
     pub engine: Engine,
+    /// AWS.
     pub aws: Aws,
+    /// Kubernetes.
     pub cluster: Cluster,
+    /// The installation.
     pub settings: Settings,
+    /// What each leader starts with; none by default.
+    pub buckets: Buckets,
+    /// Who calls AWS.
     pub caller: Caller,
     due: BTreeMap<(u64, u64), Due>,
     seq: u64,
@@ -53,9 +78,23 @@ pub struct Sim {
     term: u64,
     /// AWS calls and writes to Kubernetes so far.
     pub calls: u64,
-    pub log: Vec<String>,
+    log: VecDeque<Line>,
+    /// Lines of the log that are kept.
+    pub keep: usize,
     /// What goes wrong at which call.
     pub faults: Vec<(u64, Fault)>,
+    /// Called after every AWS call and Kubernetes write that had its effect.
+    pub watch: Option<fn(&Sim, &Order)>,
+    /// Until when a stranger's hand in AWS may not have been noticed, for watchers.
+    pub tampered_until: u64,
+    /// Refusals for a quota of what the engine should have counted itself.
+    pub quota_refusals: Vec<String>,
+    /// Refusals by class.
+    pub throttled: u64,
+    /// Whether calls are counted by what they do.
+    pub tally: bool,
+    /// Calls by what they do.
+    pub by_name: BTreeMap<String, u64>,
     /// After every change the incremental plan is compared with the full one.
     pub oracle: bool,
     /// Hosts that must answer at every moment, with the namespace whose edge must answer.
@@ -63,9 +102,13 @@ pub struct Sim {
 }
 
 impl Sim {
+    /// An empty cluster and an empty account, with a leader.
+    ///
+    /// # Panics
+    /// When the account's settings seed a zone that is none.
+    #[must_use]
     pub fn new(settings: Settings, aws: awsim_model::Settings) -> Sim {
-        let mut cluster = Cluster::default();
-        cluster.wall = 1_800_000_000;
+        let cluster = Cluster::new(1_800_000_000);
         let mut sim = Sim {
             now: 1_000,
             engine: Engine::new(settings.clone(), Buckets::default()),
@@ -77,8 +120,16 @@ impl Sim {
             seq: 0,
             term: 0,
             calls: 0,
-            log: Vec::new(),
+            log: VecDeque::new(),
+            keep: LOG,
             faults: Vec::new(),
+            watch: None,
+            tampered_until: 0,
+            quota_refusals: Vec::new(),
+            throttled: 0,
+            buckets: Buckets::default(),
+            tally: false,
+            by_name: BTreeMap::new(),
             oracle: false,
             guard: BTreeMap::new(),
         };
@@ -86,6 +137,8 @@ impl Sim {
         sim
     }
 
+    /// Both clocks.
+    #[must_use]
     pub fn now(&self) -> Now {
         Now { mono: Mono(self.now), wall: Wall(1_800_000_000 + i64::try_from(self.now / 1000).unwrap()) }
     }
@@ -93,7 +146,7 @@ impl Sim {
     /// A new leader: it knows what a fresh watch shows, and nothing else.
     pub fn elect(&mut self) {
         self.term += 1;
-        self.engine = Engine::new(self.settings.clone(), Buckets::default());
+        self.engine = Engine::new(self.settings.clone(), self.buckets.clone());
         let now = self.now();
         for delta in self.cluster.listed() {
             self.engine.handle(now, Event::Kube(delta));
@@ -114,11 +167,25 @@ impl Sim {
     }
 
     /// A call of somebody else in the account.
+    ///
+    /// # Panics
+    /// When AWS refuses it.
     pub fn stranger<C: awsim_model::Call>(&mut self, call: C) -> C::Answer {
         self.aws.ask(Millis(self.now), &Caller::admin("stranger"), call).unwrap()
     }
 
+    /// A call of somebody else that may be refused.
+    ///
+    /// # Errors
+    /// AWS's own.
+    pub fn try_stranger<C: awsim_model::Call>(&mut self, call: C) -> Result<C::Answer, awsim_model::AwsError> {
+        self.aws.ask(Millis(self.now), &Caller::admin("stranger"), call)
+    }
+
     /// Runs for so many virtual milliseconds.
+    ///
+    /// # Panics
+    /// When the engine does not come to rest, or breaks what [`Sim::judge`] and the oracle watch over.
     pub fn run(&mut self, ms: u64) {
         let end = self.now + ms;
         let mut rounds = 0_u64;
@@ -173,8 +240,22 @@ impl Sim {
         }
     }
 
+    /// The last calls, one a line.
+    #[must_use]
     pub fn tail(&self) -> String {
-        self.log.iter().rev().take(40).rev().cloned().collect::<Vec<_>>().join("\n")
+        self.log.iter().rev().take(45).rev().map(Line::text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Writes a line into the log.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.say(Line::Note(self.now, text.into()));
+    }
+
+    fn say(&mut self, line: Line) {
+        if self.log.len() >= self.keep {
+            self.log.pop_front();
+        }
+        self.log.push_back(line);
     }
 
     fn happen(&mut self, due: Due) {
@@ -184,8 +265,9 @@ impl Sim {
                 self.engine.handle(now, Event::Outcome { id, outcome })
             }
             Due::Watch(term, delta) if term == self.term => self.engine.handle(now, Event::Kube(delta)),
-            Due::Effect(order) => {
-                let _ = self.perform(&order);
+            Due::Effect(term, order) => {
+                let former = term != self.term;
+                let _ = self.perform_for(&order, former);
             }
             Due::Deliver(..) | Due::Watch(..) => {}
         }
@@ -199,13 +281,22 @@ impl Sim {
                 self.faults.iter().find(|(n, _)| *n == self.calls).map(|(_, f)| *f)
             }
         };
-        self.log.push(format!(
-            "{:>8} #{} {}{}",
-            self.now,
-            self.calls,
-            short(&effect.order),
-            fault.map_or(String::new(), |f| format!("  <- {f:?}"))
-        ));
+        if self.tally {
+            let text = short(&effect.order);
+            let name: String = text.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+            *self.by_name.entry(name).or_default() += 1;
+        }
+        // Audits of a quiet hour would push everything of interest out of the log.
+        let audit = matches!(
+            &effect.order,
+            Order::Aws {
+                call: AwsCall::ReadRules { .. } | AwsCall::ReadZoneRecords { .. } | AwsCall::ReadCertificates { .. },
+                ..
+            }
+        );
+        if !audit || fault.is_some() {
+            self.say(Line::Sent(self.now, self.calls, effect.order.clone(), fault));
+        }
         let (term, id, soon) = (self.term, effect.id, self.now + LATENCY);
         match fault {
             None => {
@@ -223,21 +314,29 @@ impl Sim {
             Some(Fault::Lost) => self.at(soon, Due::Deliver(term, id, Outcome::Unknown)),
             Some(Fault::Late) => {
                 self.at(self.now + 2_000, Due::Deliver(term, id, Outcome::Unknown));
-                self.at(self.now + 9_000, Due::Effect(effect.order));
+                self.at(self.now + 9_000, Due::Effect(term, effect.order));
             }
+            Some(Fault::LeaderBefore) => self.elect(),
             Some(Fault::LeaderChange) => {
-                self.at(self.now + 3_000, Due::Effect(effect.order));
+                self.at(self.now + 3_000, Due::Effect(term, effect.order));
                 self.elect();
             }
         }
     }
 
     fn perform(&mut self, order: &Order) -> Outcome {
+        self.perform_for(order, false)
+    }
+
+    fn perform_for(&mut self, order: &Order, former: bool) -> Outcome {
         let result = match order {
             Order::Aws { call, .. } => {
                 let result = Adapter { aws: &mut self.aws, now: self.now, caller: &self.caller }.call(call);
                 if result.is_ok() {
-                    self.judge(call);
+                    self.judge(call, former);
+                }
+                if let Err(refusal) = &result {
+                    self.count(call, refusal);
                 }
                 result.map(Answer::Aws)
             }
@@ -248,68 +347,88 @@ impl Sim {
                 Ok(Answer::Table(pod.and_then(|ns| self.cluster.table(&ns))))
             }
             Order::Probe(Probe::Shard { address, host, .. }) => {
-                Ok(Answer::Table(self.through(address, &host.as_text()).and_then(|ns| self.cluster.table(&ns))))
+                let edge =
+                    data_plane::edge_of(&self.aws, &self.cluster.world, self.now, &host.as_text(), Some(address));
+                Ok(Answer::Table(edge.and_then(|ns| self.cluster.table(&ns))))
             }
         };
+        if result.is_ok()
+            && let Some(watch) = self.watch
+        {
+            watch(self, order);
+        }
         match result {
             Ok(answer) => Outcome::Done(answer),
             Err(refusal) => {
-                self.log.push(format!("{:>8}    refused: {}", self.now, refusal.message));
+                self.say(Line::Refused(self.now, refusal.message.clone()));
                 Outcome::Refused(refusal)
             }
         }
     }
 
-    /// The namespace whose edge a request for the host would reach through any ALB.
+    /// The namespace whose edge a request for the host would reach.
+    #[must_use]
     pub fn edge_of(&self, host: &str) -> Option<String> {
-        let listeners = self.aws.live_listeners(Millis(self.now));
-        listeners.iter().filter(|l| l.port == 443).find_map(|l| self.edge_at(&l.load_balancer_arn, host))
-    }
-
-    /// The namespace whose edge a request for the host would reach through this ALB.
-    fn edge_at(&self, load_balancer: &str, host: &str) -> Option<String> {
-        let exchange = Exchange {
-            https: true,
-            port: 443,
-            host: host.replace('*', "any"),
-            path: "/".into(),
-            method: "GET".into(),
-            ..Exchange::default()
-        };
-        let decision = self.aws.route(Millis(self.now), load_balancer, 443, &exchange)?;
-        let DataPlaneAction::Forward { targets, .. } = decision.action else { return None };
-        let ip = targets.first()?.id.parse().ok()?;
-        let pod = self.cluster.world.pods.iter().find(|(_, p)| p.ip == Some(ip));
-        pod.map(|(key, _)| key.namespace.clone())
+        data_plane::edge_of(&self.aws, &self.cluster.world, self.now, host, None)
     }
 
     /// The namespace whose edge a client of the host reaches: the name is looked up, the ALB behind it asked.
+    #[must_use]
     pub fn client(&self, host: &str) -> Option<String> {
-        self.through(&host.replace('*', "any"), host)
+        let name = host.replace('*', "any");
+        data_plane::edge_of(&self.aws, &self.cluster.world, self.now, host, Some(&name))
     }
 
-    /// The namespace whose edge answers for the host at the ALB that this name leads to.
-    fn through(&self, name: &str, host: &str) -> Option<String> {
-        let answer = self.aws.resolve(Millis(self.now), name, "A");
-        let address = answer.records.iter().find(|r| r.kind == "A")?.value.parse().ok()?;
-        let listeners = self.aws.live_listeners(Millis(self.now));
-        let listener = listeners.iter().find(|l| l.port == 443 && l.addresses.contains(&address))?;
-        self.edge_at(&listener.load_balancer_arn, host)
+    /// The log, as far as it is kept.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.log.iter().map(Line::text)
     }
 
-    /// A host's rule may only ever lead to the namespace that holds its claim.
-    fn judge(&self, call: &AwsCall) {
+    fn count(&mut self, call: &AwsCall, refusal: &Refusal) {
+        let counted = matches!(
+            call,
+            AwsCall::CreateRule { .. } | AwsCall::CreateTargetGroup { .. } | AwsCall::AddListenerCertificates { .. }
+        );
+        match refusal.class {
+            RefusalClass::Quota if counted => self.quota_refusals.push(format!("{}: {call:?}", refusal.message)),
+            RefusalClass::Throttled => self.throttled += 1,
+            _ => {}
+        }
+    }
+
+    /// A host's rule may only ever lead to the namespace that holds its claim. What a former leader's last call still
+    /// does may come when its successor, who cannot know of it, has released the claim: that keeps others away as well,
+    /// for longer than an audit needs to find the rule.
+    fn judge(&self, call: &AwsCall, former: bool) {
         let AwsCall::CreateRule { hosts, tags, .. } = call else { return };
         let namespace = &tags.iter().find(|(k, _)| k == keys::TAG_NAMESPACE).unwrap().1;
         for host in hosts {
             let claim = self.cluster.world.claims.get(&gatehouse_core::identity::claim_name(host));
-            let holds = claim.is_some_and(|c| c.status.state == ClaimState::Held && c.spec.namespace == *namespace);
+            let holds = claim.is_some_and(|c| {
+                let state = c.status.state == ClaimState::Held || former && c.status.state == ClaimState::Released;
+                state && c.spec.namespace == *namespace
+            });
             assert!(holds, "{host} got a rule to {namespace}, which does not hold it:\n{}", self.tail());
         }
     }
 }
 
-fn short(order: &Order) -> String {
+impl Line {
+    fn text(&self) -> String {
+        match self {
+            Line::Sent(at, call, order, fault) => {
+                let fault = fault.map_or(String::new(), |f| format!("  <- {f:?}"));
+                format!("{at:>8} #{call} {}{fault}", short(order))
+            }
+            Line::Refused(at, why) => format!("{at:>8}    refused: {why}"),
+            Line::Note(at, text) => format!("{at:>8} == {text}"),
+        }
+    }
+}
+
+/// An order in one line.
+#[must_use]
+pub fn short(order: &Order) -> String {
     let text = match order {
         Order::Aws { call, .. } => format!("{call:?}"),
         Order::Kube(write) => format!("{write:?}"),

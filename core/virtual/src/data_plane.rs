@@ -1,0 +1,34 @@
+//! Where a request ends: through the listeners of the model to a pod, and so to a namespace.
+
+use awsim_model::{Aws, DataPlaneAction, Exchange, LiveListener, Millis};
+use gatehouse_core::World;
+
+/// The namespace whose edge a request for the host reaches through one listener.
+#[must_use]
+pub fn edge_behind(aws: &Aws, world: &World, now: u64, listener: &LiveListener, host: &str) -> Option<String> {
+    let exchange = Exchange {
+        https: true,
+        port: 443,
+        host: host.replace('*', "any"),
+        path: "/".into(),
+        method: "GET".into(),
+        ..Exchange::default()
+    };
+    let decision = aws.route(Millis(now), &listener.load_balancer_arn, 443, &exchange)?;
+    let DataPlaneAction::Forward { targets, .. } = decision.action else { return None };
+    let ip = targets.first()?.id.parse().ok()?;
+    world.pods.iter().find(|(_, p)| p.ip == Some(ip)).map(|(key, _)| key.namespace.clone())
+}
+
+/// The namespace whose edge a request for the host reaches through any load balancer. With `address`, only through
+/// the one of that DNS name.
+#[must_use]
+pub fn edge_of(aws: &Aws, world: &World, now: u64, host: &str, address: Option<&str>) -> Option<String> {
+    let at: Option<Vec<String>> =
+        address.map(|name| aws.resolve(Millis(now), name, "A").records.into_iter().map(|r| r.value).collect());
+    aws.live_listeners(Millis(now))
+        .iter()
+        .filter(|l| l.port == 443)
+        .filter(|l| at.as_ref().is_none_or(|at| l.addresses.iter().any(|a| at.contains(&a.to_string()))))
+        .find_map(|listener| edge_behind(aws, world, now, listener, host))
+}
