@@ -172,6 +172,13 @@ fn rules(
     };
     let scope = Scope::Rules(shard.clone());
     let arn = group.map(|g| &g.arn);
+    // A rule turns live by age alone: statuses are to be told then, also where nothing is left to be published.
+    for at in ours.iter().filter_map(|(arn, _)| view.observed.shards.get(shard)?.rule_changed.get(*arn)) {
+        let live = at.plus(view.settings.rule_settle);
+        if live > view.now.mono {
+            draft.wake(live);
+        }
+    }
     // Rules for hosts that should not be there; the record goes first, so nobody is sent to a rule that is gone.
     for (rule_arn, rule) in &ours {
         let keep: BTreeSet<Host> =
