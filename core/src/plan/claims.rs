@@ -235,10 +235,14 @@ fn place(
             Some(index) => {
                 out.insert(name.clone(), Placement { shard: i32::try_from(index).unwrap_or(i32::MAX) });
             }
-            None => draft.hold(format!(
-                "no shard of {name} has room (spec.limits.shards {}); raise it, or the account's rule and target group quotas",
-                lb.spec.limits.shards
-            )),
+            None => {
+                // Room is made by other namespaces, whose changes do not concern this one otherwise.
+                draft.wake(view.now.mono.plus(1_000));
+                draft.hold(format!(
+                    "no shard of {name} has room (spec.limits.shards {}); raise it, or the account's rule and target group quotas",
+                    lb.spec.limits.shards
+                ));
+            }
         }
     }
     // A place that nobody asks for any more is remembered until nothing of the host is left there.
