@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_crds::{AdmittedApp, ClaimState, HostClaimStatus, Placement};
 use gatehouse_route::{Host, Seconds};
 
+use crate::aws::AwsCall;
 use crate::claims::blocked_by;
 use crate::identity::{AppKey, ShardKey, claim_name};
+use crate::observed::Scope;
 use crate::review::AppReview;
 use crate::time::Wall;
 use crate::world::{AppFacts, ClaimFacts, World};
@@ -283,6 +285,18 @@ fn everything_gone(draft: &mut Draft<'_>, namespace: &str, host: &Host, claim: &
             return false;
         }
         for zone in super::zones_for(&view, host, lb).unwrap_or_default() {
+            // What a former leader's last call still wrote is seen only after its deadline, and once the claim is
+            // released nobody looks for the record any more.
+            let from = view.memory.started.plus(view.settings.call_deadline);
+            let read = AwsCall::ReadZoneRecords { zone: zone.clone() };
+            if view.now.mono < from || view.observed.read_at(&Scope::Zone(zone.clone())) < from {
+                draft.wake(from);
+                draft.wait(format!("zone {zone} to be listed after a former leader's calls have ended"));
+                if view.now.mono >= from {
+                    draft.need(Scope::Zone(zone.clone()), "", read, view.now.mono.since(from));
+                }
+                return false;
+            }
             if let Some(at) = view.observed.records_of(&zone, host).and_then(|r| r.deleted_at) {
                 let until = at.plus(view.settings.record_ttl);
                 if view.now.mono < until {
