@@ -187,10 +187,8 @@ pub fn play(history: &History) -> Played {
     let (calls, throttled) = (sim.calls, sim.throttled);
     undo(&mut sim, &mut theirs, leaders(history));
     // Not to be known beforehand: a foreign rule on our listener, and what a former leader's last call still did.
-    let foreign = history.acts.iter().any(|(_, act)| matches!(act, Act::Elect | Act::Stranger(Stranger::Rule { .. })))
-        || history.faults.iter().any(|(_, fault)| *fault == Fault::LeaderChange);
     assert!(
-        foreign || sim.quota_refusals.is_empty(),
+        foreign_rules(history) || leaders(history) || sim.quota_refusals.is_empty(),
         "a quota was met by a call: {:?}\n{}",
         sim.quota_refusals,
         sim.tail()

@@ -86,7 +86,7 @@ pub struct Sim {
     pub tampered_until: u64,
     /// Refusals for a quota of what the engine should have counted itself.
     pub quota_refusals: Vec<String>,
-    /// Refusals by class.
+    /// Refusals for throttling.
     pub throttled: u64,
     /// Whether calls are counted by what they do.
     pub tally: bool,
