@@ -30,8 +30,15 @@ test: needs-root build ## Every test but the slow and rare: units, AWS conforman
 	@./hack/step "the demo, once"                        env ONCE=1 DEMO_NAME=test $(BIN)/demo
 
 .PHONY: test-long
-test-long: test ## Also what is slow and rare: the fault matrix of pairs
+test-long: test ## Also what is slow and rare: pairs of faults, 10,000 histories, the exhaustive search further
 	@./hack/step "pairs of faults" env GATEHOUSE_LONG=1 cargo test --workspace --quiet --test converge -- pairs --nocapture
+	@./hack/step "every order of a few calls" env GATEHOUSE_LONG=1 cargo test --quiet -p gatehouse-core --test exhaustive -- --nocapture
+	@./hack/step "10,000 histories" env HISTORIES=10000 FROM=100000 cargo test --quiet -p gatehouse-core --test histories
+
+.PHONY: soak
+soak: ## Random histories for hours, new ones every day: HISTORIES=1000000 FROM=<seed>; two faults and a new leader, searched
+	@./hack/step "histories" env HISTORIES=$${HISTORIES:-1000000} FROM=$${FROM:-$$(date +%Y%m%d0000000)} cargo test --quiet -p gatehouse-core --test histories
+	@./hack/step "every order, two faults and a new leader" env FAULTS=2 LEADERS=1 cargo test --quiet -p gatehouse-core --test exhaustive -- --nocapture
 
 .PHONY: unit
 unit: ## Tests that need neither root nor a cluster

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_route::Host;
 
 use crate::aws::{
-    HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record, Target, TargetGroup, TargetState,
+    AwsCall, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record, Target, TargetGroup,
+    TargetState,
 };
 use crate::certificates::Certificates;
 use crate::identity::ShardKey;
@@ -192,6 +193,8 @@ pub struct ShardObserved {
     pub rules: Cell<BTreeMap<String, ListenerRule>>,
     /// Hosts of rules whose creation is under way: not there, but not absent either.
     pub coming: BTreeSet<Host>,
+    /// Hosts that a call under way takes off their rule: no name may be led there now.
+    pub going: BTreeSet<Host>,
     /// When a rule was last created or changed, by ARN: the data plane follows in batches.
     pub rule_changed: BTreeMap<String, Mono>,
     /// Rules that this leader created.
@@ -205,6 +208,17 @@ pub struct ShardObserved {
 }
 
 impl ShardObserved {
+    /// Hosts that a call would take off their rule.
+    pub(crate) fn leaving(&self, call: &AwsCall) -> BTreeSet<Host> {
+        let (rule, stay) = match call {
+            AwsCall::DeleteRule { rule } => (rule, BTreeSet::new()),
+            AwsCall::ModifyRule { rule, hosts } => (rule, hosts.clone()),
+            _ => return BTreeSet::new(),
+        };
+        let rule = self.rules.last().and_then(|rules| rules.get(rule));
+        rule.map(|r| r.hosts.difference(&stay).cloned().collect()).unwrap_or_default()
+    }
+
     /// Keeps since when there has been no rule.
     pub(crate) fn count_rules(&mut self, now: Mono) {
         let empty = self.rules.last().is_some_and(BTreeMap::is_empty);

@@ -66,8 +66,15 @@ impl Engine {
                         self.mark_scope(scope, false);
                     }
                 }
-                if let (AwsCall::CreateRule { hosts, .. }, Scope::Rules(shard)) = (call, scope) {
-                    self.observed.shard_mut(shard).coming.extend(hosts.iter().cloned());
+                if let Scope::Rules(shard) = scope {
+                    let observed = self.observed.shard_mut(shard);
+                    if let AwsCall::CreateRule { hosts, .. } = call {
+                        observed.coming.extend(hosts.iter().cloned());
+                    }
+                    observed.going = observed.leaving(call);
+                    if !observed.going.is_empty() {
+                        self.dirty.extend(steps.iter().map(|s| s.key.part.clone()));
+                    }
                 }
             }
         }

@@ -23,11 +23,14 @@ impl Engine {
         self.busy.remove(&flight.lane);
         for step in &flight.steps {
             self.dirty.insert(step.key.part.clone());
-            if let (Order::Aws { call: AwsCall::CreateRule { hosts, .. }, .. }, [Scope::Rules(shard)]) =
-                (&flight.order, step.scopes.as_slice())
-            {
-                // From here on the rules say it, or that they are not known.
-                self.observed.shard_mut(shard).coming.retain(|host| !hosts.contains(host));
+            // From here on the rules say it, or that they are not known.
+            if let (Order::Aws { call, .. }, [Scope::Rules(shard)]) = (&flight.order, step.scopes.as_slice()) {
+                let observed = self.observed.shard_mut(shard);
+                if let AwsCall::CreateRule { hosts, .. } = call {
+                    observed.coming.retain(|host| !hosts.contains(host));
+                }
+                // One call of the rules is under way at a time.
+                observed.going.clear();
             }
         }
         match outcome {

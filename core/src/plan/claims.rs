@@ -10,6 +10,7 @@ use gatehouse_route::Host;
 
 use crate::claims::blocked_by;
 use crate::identity::{AppKey, ShardKey, claim_name};
+use crate::observed::Scope;
 use crate::review::AppReview;
 use crate::time::Wall;
 use crate::world::{AppFacts, ClaimFacts, World};
@@ -259,12 +260,20 @@ fn everything_gone(draft: &mut Draft<'_>, namespace: &str, host: &Host, claim: &
             continue;
         }
         for shard in super::placement::shards(lb, placement) {
-            if !off_shard(&view, namespace, host, &shard) || !super::record::gone(&view, host, lb) {
+            let reread = view.observed.read_at(&Scope::Rules(shard.clone())) >= from
+                || super::rules::without_listener(&view, &shard);
+            if !reread || !off_shard(&view, namespace, host, &shard) || !super::record::gone(&view, host, lb) {
                 draft.wait(format!("{host} to leave {shard}"));
                 return false;
             }
         }
         for zone in super::zones_for(&view, host, lb).unwrap_or_default() {
+            // What a former leader's last call still wrote is seen only by a listing after its deadline, and once the
+            // claim is released nobody looks for the record any more.
+            if view.observed.read_at(&Scope::Zone(zone.clone())) < from {
+                draft.wait(format!("zone {zone} to be listed after a former leader's calls have ended"));
+                return false;
+            }
             if let Some(at) = view.observed.records_of(&zone, host).and_then(|r| r.deleted_at) {
                 let until = at.plus(view.settings.record_ttl);
                 if view.now.mono < until {

@@ -55,9 +55,13 @@ pub(super) fn place(
             Ok(index) => {
                 out.insert(name.clone(), Placement { shard: i32::try_from(index).unwrap_or(i32::MAX), from: None });
             }
-            Err(binding) => draft.hold(format!(
-                "{host}: no shard of {name} has room ({binding}); raise spec.limits.shards, or the account's quotas"
-            )),
+            Err(binding) => {
+                // Room is made by other namespaces, whose changes do not concern this one otherwise.
+                draft.wake(view.now.mono.plus(1_000));
+                draft.hold(format!(
+                    "{host}: no shard of {name} has room ({binding}); raise spec.limits.shards, or the account's quotas"
+                ));
+            }
         }
     }
     // A place that nobody asks for any more is remembered until nothing of the host is left there.

@@ -240,6 +240,13 @@ fn rules(
     };
     let scope = Scope::Rules(shard.clone());
     let arn = group.map(|g| &g.arn);
+    // A rule turns live by age alone: statuses are to be told then, also where nothing is left to be published.
+    for at in ours.iter().filter_map(|(arn, _)| view.observed.shards.get(shard)?.rule_changed.get(*arn)) {
+        let live = at.plus(view.settings.rule_settle);
+        if live > view.now.mono {
+            draft.wake(live);
+        }
+    }
     // Rules for hosts that should not be there; the record goes first, so nobody is sent to a rule that is gone.
     for (rule_arn, rule) in &ours {
         let stays = |h: &&Host| {
@@ -450,6 +457,9 @@ fn targets(
 pub(super) fn rule_live(view: &View<'_>, shard: &ShardKey, namespace: &str, host: &Host) -> Option<String> {
     let observed = view.observed.shards.get(shard)?;
     let (arn, _) = rules_of(view, shard, namespace)?.into_iter().find(|(_, r)| r.hosts.contains(host))?;
+    if observed.going.contains(host) {
+        return None;
+    }
     let sure = observed.made.contains(arn) || view.now.mono >= former_leader_ended(view);
     let settled = observed.rule_changed.get(arn).is_none_or(|at| view.now.mono.since(*at) >= view.settings.rule_settle);
     let live = (sure && (settled || observed.seen.contains_key(host))) || super::record::leads_to(view, host, shard);

@@ -50,11 +50,14 @@ pub fn pool(namespace: &str) -> Vec<String> {
 }
 
 /// Every name that may get a rule.
-pub fn universe() -> Vec<String> {
-    let mut out: Vec<String> = NAMESPACES.iter().flat_map(|ns| pool(ns)).collect();
-    out.sort();
-    out.dedup();
-    out
+pub fn universe() -> &'static [String] {
+    static ALL: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut out: Vec<String> = NAMESPACES.iter().flat_map(|ns| pool(ns)).collect();
+        out.sort();
+        out.dedup();
+        out
+    })
 }
 
 pub fn history(seed: u64) -> History {
@@ -68,7 +71,7 @@ pub fn history(seed: u64) -> History {
         two: dice.one_in(4),
     };
     let mut acts = Vec::new();
-    for _ in 0..6 + dice.below(20) {
+    for _ in 0..5 + dice.below(16) {
         // Often at once, sometimes after everything has settled.
         let wait = match dice.below(8) {
             0..=2 => 0,
@@ -126,7 +129,7 @@ fn act(dice: &mut Dice, account: &Account) -> Act {
 }
 
 fn stranger(dice: &mut Dice) -> Stranger {
-    let host = dice.of(&universe()).clone();
+    let host = dice.of(universe()).clone();
     let nth = usize::try_from(dice.below(5)).unwrap();
     match dice.below(7) {
         0 => Stranger::Record { host },
