@@ -16,6 +16,7 @@ mod dispatch;
 mod index;
 mod orphans;
 mod outcome;
+pub mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

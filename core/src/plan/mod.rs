@@ -368,7 +368,7 @@ impl<'a> Draft<'a> {
                     other => Lane::Scope(other.clone()),
                 };
                 self.step(
-                    format!("read {scope:?}"),
+                    format!("read {scope}"),
                     lane,
                     vec![scope.clone()],
                     Order::Aws { region: region.to_owned(), call },
@@ -376,7 +376,7 @@ impl<'a> Draft<'a> {
             }
         }
         if unknown {
-            self.wait(format!("{scope:?} to be read"));
+            self.wait(format!("{scope} to be read"));
         }
         !unknown
     }
