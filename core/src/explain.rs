@@ -205,7 +205,7 @@ fn cures(host: &Host, namespace: &str, book: &Rulebook, verdict: Verdict, blocki
         Verdict::NotGranted => {
             let whose = match &book.policies[..] {
                 [] => "make an ExposurePolicy that speaks to it".to_owned(),
-                names => format!("add it to spec.grants[].hosts of {}", names.join(" or ")),
+                names => format!("add it to spec.grants[].hosts of {}, or of a policy of its own", names.join(" or ")),
             };
             out.push(Cure::word(format!("grant {host} to {namespace}: {whose}; or let the tenant take another host")));
         }
