@@ -241,8 +241,13 @@ fn cures(host: &Host, namespace: &str, book: &Rulebook, verdict: Verdict, blocki
             blocking.namespace
         )));
     } else {
+        let how = match (blocking.state, blocking.namespace_gone) {
+            (ClaimState::Released, _) => "at once, without the wait",
+            (_, true) => "its holder is gone, so nobody else can",
+            _ => "if its holder agrees: names go first, then the rule",
+        };
         out.push(Cure::command(
-            format!("{after}give {host} to {namespace}, if its holder agrees: names go first, then the rule"),
+            format!("{after}give {host} to {namespace}, {how}"),
             format!("gatehouse claims transfer {host} --to {namespace}"),
         ));
     }

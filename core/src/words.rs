@@ -55,7 +55,7 @@ impl fmt::Display for Order {
     }
 }
 
-/// What a call is about, the most telling first. A field that is not named here is not shown, so a new one can never
+/// What a call is about, the most telling first; three are enough. A field that is not named here is not shown, so a new one can never
 /// show what nobody thought of.
 const SUBJECTS: [&str; 14] = [
     "names",
@@ -90,7 +90,7 @@ fn aws(call: &AwsCall) -> String {
         };
         Some(if *key == "priority" { format!("priority {text}") } else { text })
     });
-    std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+    std::iter::once(name).chain(words.take(3)).collect::<Vec<_>>().join(" ")
 }
 
 /// The first three and how many more.
@@ -141,7 +141,7 @@ mod tests {
         };
         assert_eq!(
             aws(&call),
-            "CreateRule a.example.com, b.example.com, c.example.com and 1 more priority 7 targetgroup/gh-1/2 listener/app/gh/1"
+            "CreateRule a.example.com, b.example.com, c.example.com and 1 more priority 7 targetgroup/gh-1/2"
         );
         assert_eq!(aws(&AwsCall::ReadZones), "ReadZones");
         let request =

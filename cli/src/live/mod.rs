@@ -68,8 +68,8 @@ pub async fn connect(args: &ClusterArgs) -> Result<Client, Failure> {
     };
     let cure = "choose the cluster with --context and --kubeconfig, or KUBECONFIG";
     let mut config = config.map_err(|e| Failure::new(format!("no cluster: {e}")).cure(cure))?;
-    // What fails is told at once: whoever waits at a terminal can ask again.
-    config.default_retry = false;
+    // A server that is busy is asked again, within the patience of each call; every call of ours may be made twice.
+    config.default_retry = true;
     config.connect_timeout = Some(PATIENCE);
     Client::try_from(config).map_err(|e| Failure::new(format!("no cluster: {e}")).cure(cure))
 }

@@ -56,11 +56,11 @@ pub struct Counts {
     pub claims: usize,
     /// SharedLoadBalancers.
     pub load_balancers: usize,
-    /// Steps whose turn is now, as soon as lane and bucket allow.
+    /// Steps that go out as soon as their bucket has a token; not those of a busy lane.
     pub ready: usize,
     /// Steps that failed and wait to be tried again.
     pub backing_off: usize,
-    /// Steps under way.
+    /// Calls, writes and questions under way.
     pub in_flight: usize,
     /// Things waited for.
     pub waiting: usize,
@@ -291,9 +291,10 @@ impl Engine {
         for (key, part) in &self.parts {
             let tally = out.entry(key.kind()).or_default();
             let later = |s: &&Step| self.back_off.get(&s.key).is_some_and(|b| b.until > now);
-            let backing_off = part.steps.iter().filter(later).count();
-            tally.backing_off += backing_off;
-            tally.ready += part.steps.len() - backing_off;
+            // What is under way, or stands behind it, is neither.
+            let free = || part.steps.iter().filter(|s| !self.busy.contains(&s.lane));
+            tally.backing_off += free().filter(later).count();
+            tally.ready += free().filter(|s| !later(s)).count();
             tally.waiting += part.waiting.len();
             tally.held += part.held.len();
         }
