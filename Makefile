@@ -27,6 +27,7 @@ test: needs-root build ## Every test but the slow and rare: units, AWS conforman
 	@./hack/step "AWS simulator against boto3"           $(MAKE) conformance
 	@./hack/step "local platform, real kubelet"          env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test real -- --test-threads=1
 	@./hack/step "operator on the wire, faults, kills"   env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test operator -- --test-threads=1
+	@./hack/step "commands of the platform team"         env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test commands -- --test-threads=1
 	@./hack/step "the demo, once"                        env ONCE=1 DEMO_NAME=test $(BIN)/demo
 
 .PHONY: test-long

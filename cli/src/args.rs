@@ -1,4 +1,4 @@
-//! What can be asked, and the help that explains it.
+//! What can be asked.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -8,9 +8,18 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use gatehouse_core::{ClusterId, Settings, Wall};
 use gatehouse_route::Host;
 
-/// Publishing of apps on a shared ALB: check, plan and render manifests, without a cluster and without AWS.
+use crate::help;
+pub use live::{
+    ApproveArgs, ClaimsArgs, ClaimsCommand, ClusterArgs, ExplainArgs, ListArgs, MoveArgs, ReleaseArgs, TransferArgs,
+    WaitArgs,
+};
+
+mod live;
+
+/// Publishing of apps on a shared ALB: check, plan and render manifests; look into a running cluster and command it.
 ///
 /// The same code judges here, in the admission webhook and in the operator, so what passes here is admitted there.
+/// check, plan and render need files alone; the others talk to the cluster of your kubeconfig.
 #[derive(Parser, Debug)]
 #[command(version, name = "gatehouse", arg_required_else_help = true)]
 pub struct Cli {
@@ -24,10 +33,18 @@ pub struct Cli {
 pub enum Command {
     /// Judge manifests as admission would, and tell every fault with its cure.
     Check(CheckArgs),
-    /// Show what would exist in AWS and Kubernetes for these manifests, if nothing existed yet.
+    /// Show what would exist in AWS and Kubernetes for these manifests, or what a running operator is about to do.
     Plan(PlanArgs),
     /// Write the nginx.conf that the edge of each namespace would run.
     Render(RenderArgs),
+    /// Let held deletions go: hosts that are ours in AWS and have no object in the cluster any more.
+    Approve(ApproveArgs),
+    /// Move a namespace to another ALB of its load balancer, without a gap.
+    Move(MoveArgs),
+    /// Give a host's records back to the owner they were taken over from.
+    Release(ReleaseArgs),
+    /// Who holds which host: list, explain a refusal, transfer.
+    Claims(ClaimsArgs),
 }
 
 /// Where manifests come from, and what the installation is.
@@ -105,6 +122,42 @@ pub struct PlanArgs {
     /// Exit with 2 when there is something to do.
     #[arg(long, env = "GATEHOUSE_DETAILED_EXITCODE")]
     pub detailed_exitcode: bool,
+    /// Ask the leader of a running cluster instead: what is ready, waits and is held, and why.
+    #[arg(long, help_heading = "Running cluster", env = "GATEHOUSE_LIVE")]
+    pub live: bool,
+    /// Only this namespace, load balancer, shard (public#0), Region or policy.
+    #[arg(long, value_name = "NAME", requires = "live", help_heading = "Running cluster")]
+    pub part: Option<String>,
+    /// Namespace of the operator.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "gatehouse-system",
+        help_heading = "Running cluster",
+        env = "GATEHOUSE_OPERATOR_NAMESPACE"
+    )]
+    pub operator_namespace: String,
+    /// Port of the operator's --plan-address.
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 8082,
+        help_heading = "Running cluster",
+        env = "GATEHOUSE_PLAN_PORT"
+    )]
+    pub plan_port: u16,
+    /// Where the leader's /plan answers already, such as a port-forward made by hand; no cluster is asked.
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        requires = "live",
+        help_heading = "Running cluster",
+        env = "GATEHOUSE_ADDRESS"
+    )]
+    pub address: Option<std::net::SocketAddr>,
+    /// Cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// Arguments of `render`.
@@ -139,13 +192,21 @@ pub fn parse(name: &str, words: &mut [OsString]) -> Result<Cli, (String, bool, u
         *first = name.into();
     }
     let planning = words.get(1).is_some_and(|word| word == "plan");
-    let mut command = Cli::command().bin_name(name).after_long_help(text(TOP, name)).after_help(text(TOP, name));
-    for (sub, help) in [("check", CHECK), ("plan", PLAN), ("render", RENDER)] {
-        command = command.mut_subcommand(sub, |c| c.after_help(text(help, name)).after_long_help(text(help, name)));
-    }
+    // Files are not needed where a cluster is asked.
+    let command = help::attach(Cli::command().bin_name(name), name)
+        .mut_subcommand("plan", |c| {
+            c.mut_arg("files", |a| a.required(false).required_unless_present("live"))
+                .override_usage(format!("{name} plan [OPTIONS] --file <DIR>\n       {name} plan [OPTIONS] --live"))
+        })
+        .mut_subcommand("claims", |c| {
+            c.mut_subcommand("explain", |c| {
+                c.mut_arg("files", |a| a.required(false).help("Look into these files instead of a cluster."))
+            })
+        });
     let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    command = command.color(if colour { clap::ColorChoice::Auto } else { clap::ColorChoice::Never });
-    command.try_get_matches_from(words.iter()).and_then(|m| Cli::from_arg_matches(&m)).map_err(|e| {
+    let command = command.color(if colour { clap::ColorChoice::Auto } else { clap::ColorChoice::Never });
+    let read = command.try_get_matches_from(words.iter()).and_then(|m| one_source(&m).and(Cli::from_arg_matches(&m)));
+    read.map_err(|e| {
         let terminal = if e.use_stderr() { crate::print::colour_stderr() } else { crate::print::colour_stdout() };
         let shown = if terminal { e.render().ansi().to_string() } else { e.render().to_string() };
         // With --detailed-exitcode 2 means changes, so a wrong plan command must not say 2.
@@ -160,90 +221,14 @@ pub fn parse(name: &str, words: &mut [OsString]) -> Result<Cli, (String, bool, u
     })
 }
 
-fn text(template: &str, name: &str) -> String {
-    template.trim().replace("{name}", name)
+/// A cluster or files. Files named by the environment are a habit, not a contradiction.
+fn one_source(matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+    let typed = |m: &clap::ArgMatches, id: &str| m.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+    match matches.subcommand_matches("plan") {
+        Some(plan) if typed(plan, "live") && typed(plan, "files") => {
+            let text = "--live asks a cluster and -f reads files: give one of them\n";
+            Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text))
+        }
+        _ => Ok(()),
+    }
 }
-
-const TOP: &str = r"
-Examples:
-  {name} check -f manifests                   every fault, with field, value and cure
-  {name} plan -f manifests                    load balancers, rules, records, claims, children
-  {name} render -f manifests -o out           out/<namespace>.conf
-  kustomize build . | {name} check -f -       what another tool prints
-
-DIR holds YAML of ExposedApp, SharedLoadBalancer, ExposurePolicy, Namespace,
-Service and Ingress; other kinds are skipped and counted. Every flag is also an
-environment variable, GATEHOUSE_...; colours honour NO_COLOR.
-";
-
-const CHECK: &str = r#"
-Examples:
-  {name} check -f manifests
-  {name} check -f platform -f team-a -R -o json
-  {name} check -f manifests --now 2027-02-01   will exceptions still hold then?
-
-Exit codes:
-  0  nothing that would be refused (warnings do not count)
-  1  faults: something would be refused, or would not work
-  2  could not run: unreadable input, nothing to judge, wrong arguments
-
-Policies' default labels are added before the review, as admission does. Apps
-are taken in the order of their creationTimestamp, those without one after them
-in the order of the files: of two namespaces with one host the first holds it.
-
-JSON (fields are only ever added):
-  {"version": 1,
-   "summary": {"apps": 1, "faults": 1, "warnings": 0, "skipped": 0},
-   "objects": [{"kind": "ExposedApp", "namespace": "team-a", "name": "shop",
-     "file": "apps.yaml", "document": 1, "line": 3,
-     "findings": [{"severity": "fault", "rule": "host", "field": "spec.hosts[0]",
-                   "message": "value and cure", "hint": "what other files say"}]}],
-   "notes": ["what could not be judged, and why"]}
-  severity  fault (refused, or will not work), warning (told, admitted), audit
-            (admitted by an exception, or by enforcement Audit)
-  hint      null where the other files have nothing to say
-  objects   only those with findings
-"#;
-
-const PLAN: &str = r#"
-Examples:
-  {name} plan -f manifests
-  {name} plan -f manifests --cluster-id prod-eu-1 -o json
-  {name} plan -f manifests --detailed-exitcode
-
-Exit codes:
-  0  the plan was made; with --detailed-exitcode: and there is nothing to do
-  1  could not run
-  2  with --detailed-exitcode only: there is something to do
-
-What is refused is not planned; it is listed with its reasons and changes no
-exit code (use check for that). What only AWS can tell (ARNs, DNS names, hosted
-zones, which certificate covers a host) is shown as (known after observation).
-
-JSON (fields are only ever added):
-  {"version": 1, "clusterId": "example",
-   "add": [{"kind": "Rule", "name": "shop.example.com", "scope": "public#0",
-            "namespace": "team-a", "values": {"priority": 12345}}],
-   "refused": [{"kind": "ExposedApp", "namespace": "team-a", "name": "bad",
-                "file": "apps.yaml", "line": 3, "reasons": ["..."]}],
-   "faulty": [{"kind": "SharedLoadBalancer", "...": "as in refused"}],
-   "notes": ["..."],
-   "summary": {"add": 1, "change": 0, "destroy": 0}}
-  kind    LoadBalancer, Listener, TargetGroup, Rule, Record, HostClaim, or the
-          kind of a Kubernetes child
-  scope   a shard (public#0) or a namespace
-  faulty  planned as it stands, although it would not work
-"#;
-
-const RENDER: &str = r"
-Examples:
-  {name} render -f manifests -o out
-  {name} render -f manifests -o out && nginx -t -c $PWD/out/team-a.conf
-
-Exit codes:
-  0  written
-  2  could not run, or could not write
-
-Only apps that would be admitted are rendered. Give the Services too: a backend
-whose Service is not in the files answers 503, as it would in the cluster.
-";

@@ -114,6 +114,7 @@ pub fn notes(notes: &[String], out: &mut Out) {
     }
 }
 
-fn number(count: usize, what: &str) -> String {
+/// So many of them.
+pub fn number(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

@@ -1,15 +1,19 @@
-//! The gatehouse command: check, plan, render. It works on files alone and asks neither a cluster nor AWS.
+//! The gatehouse command: check, plan and render work on files alone and ask neither a cluster nor AWS; requests, claims
+//! and `plan --live` talk to a cluster, and only `live` does.
 //!
 //! ```text
 //! files --input--> documents --facts--> objects --settle--> the engine's own reviews, claims and desired state
 //!                     |                                             |
 //!                   schema (what the API server would refuse)     check, plan, render --print--> terminal or JSON
+//! cluster --live--> requests (an annotation, its answer), claims, the leader's /plan
 //! ```
 
 mod args;
 mod check;
 mod facts;
+mod help;
 mod input;
+mod live;
 mod plan;
 mod print;
 mod render;
@@ -34,8 +38,17 @@ fn main() -> ExitCode {
     let mut out = print::Out::new();
     let code = match &cli.command {
         args::Command::Check(args) => check::run(args, &mut out),
+        args::Command::Plan(args) if args.live => live::plan::look(args, &mut out),
         args::Command::Plan(args) => plan::run(args, &mut out),
         args::Command::Render(args) => render::run(args, &mut out),
+        args::Command::Approve(args) => live::request::approve(args, &mut out),
+        args::Command::Move(args) => live::request::move_namespace(args, &mut out),
+        args::Command::Release(args) => live::request::release(args, &mut out),
+        args::Command::Claims(args) => match &args.command {
+            args::ClaimsCommand::List(args) => live::claims::list(args, &mut out),
+            args::ClaimsCommand::Explain(args) => live::claims::explanation(args, &mut out),
+            args::ClaimsCommand::Transfer(args) => live::request::transfer(args, &mut out),
+        },
     };
     let failed = if matches!(cli.command, args::Command::Plan(_)) { 1 } else { 2 };
     ExitCode::from(if out.flush() { code } else { failed })

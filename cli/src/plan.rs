@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatehouse_core::aws::{Alias, RecordData};
+use gatehouse_core::aws::{Alias, HOSTS_PER_RULE, Limits, RecordData};
 use gatehouse_core::desired::NamespaceDesired;
 use gatehouse_core::plan::{attributes, pack, priority, records};
 use gatehouse_core::world::LoadBalancerFacts;
@@ -191,6 +191,20 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
     }
     let mut taken = BTreeSet::new();
     let mut remarks = Vec::new();
+    // A rule for every app, as long as the quota allows it; near the quota rules of a namespace are merged.
+    let apart: usize = here
+        .iter()
+        .map(|(_, desired, hosts)| {
+            let app = |h: &&Host| (desired.hosts.get(*h).and_then(|h| h.apps.first()), h.is_wildcard());
+            let mut sizes: BTreeMap<_, usize> = BTreeMap::new();
+            hosts.iter().for_each(|h| *sizes.entry(app(&h)).or_default() += 1);
+            sizes.values().map(|n| n.div_ceil(HOSTS_PER_RULE)).sum::<usize>()
+        })
+        .sum();
+    let pressed = apart + 1 > usize::try_from(Limits::default().rules).unwrap_or(usize::MAX);
+    if pressed {
+        remarks.push(format!("rules on {shard}: one per app would be {apart}; rules of a namespace are merged instead"));
+    }
     for (namespace, desired, hosts) in here {
         let group = settings.cluster_id.target_group_name(shard, namespace);
         let values = json!({
@@ -199,7 +213,7 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
         });
         let line = format!("target group on {shard}: {group} -> edge pods of {namespace}, port {}", spec.edge.port);
         put("TargetGroup", group, Some(namespace), values, line, vec![]);
-        let app = |h: &Host| desired.hosts.get(h).and_then(|h| h.apps.first().cloned());
+        let app = |h: &Host| desired.hosts.get(h).and_then(|h| h.apps.first().cloned()).filter(|_| !pressed);
         let mut missing: Vec<&Host> = hosts.iter().collect();
         while !missing.is_empty() {
             let packed = pack(&missing, app);

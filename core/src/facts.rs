@@ -1,15 +1,18 @@
 //! From Kubernetes objects to facts: what operator, webhook and command line read alike.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use gatehouse_crds::keys;
-use k8s_openapi::api::core::v1::Service;
+use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::identity::AppKey;
 use crate::time::Wall;
-use crate::world::{Meta, ServiceFacts, TargetPort};
+use crate::world::{
+    AppFacts, ClaimFacts, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts, ServiceFacts, TargetPort,
+};
 
 /// Namespace (empty for cluster-scoped kinds) and name.
 #[must_use]
@@ -38,6 +41,50 @@ pub fn meta(m: &ObjectMeta) -> Meta {
 pub fn requests(m: &ObjectMeta) -> BTreeMap<String, String> {
     let annotations = m.annotations.iter().flatten();
     annotations.filter_map(|(k, v)| Some((k.strip_prefix(keys::REQUEST_PREFIX)?.to_owned(), v.clone()))).collect()
+}
+
+/// An ExposedApp.
+#[must_use]
+pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
+    Arc::new(AppFacts {
+        meta: meta(&o.metadata),
+        labels: o.metadata.labels.clone().unwrap_or_default(),
+        spec: o.spec.clone(),
+        status: o.status.clone().unwrap_or_default(),
+    })
+}
+
+/// A SharedLoadBalancer.
+#[must_use]
+pub fn load_balancer(o: &SharedLoadBalancer) -> Arc<LoadBalancerFacts> {
+    Arc::new(LoadBalancerFacts {
+        meta: meta(&o.metadata),
+        requests: requests(&o.metadata),
+        spec: o.spec.clone(),
+        status: o.status.clone().unwrap_or_default(),
+    })
+}
+
+/// An ExposurePolicy.
+#[must_use]
+pub fn policy(o: &ExposurePolicy) -> Arc<PolicyFacts> {
+    Arc::new(PolicyFacts {
+        meta: meta(&o.metadata),
+        spec: o.spec.clone(),
+        status: o.status.clone().unwrap_or_default(),
+    })
+}
+
+/// A HostClaim.
+#[must_use]
+pub fn claim(o: &HostClaim) -> Arc<ClaimFacts> {
+    Arc::new(ClaimFacts { meta: meta(&o.metadata), spec: o.spec.clone(), status: o.status.clone().unwrap_or_default() })
+}
+
+/// A Namespace.
+#[must_use]
+pub fn namespace(o: &Namespace) -> Arc<NamespaceFacts> {
+    Arc::new(NamespaceFacts { meta: meta(&o.metadata), labels: o.metadata.labels.clone().unwrap_or_default() })
 }
 
 /// A Service.

@@ -19,6 +19,7 @@ pub mod children;
 pub mod claims;
 pub mod desired;
 pub mod engine;
+pub mod explain;
 pub mod facts;
 pub mod identity;
 pub mod marker;
@@ -28,6 +29,7 @@ pub mod request;
 pub mod review;
 pub mod settings;
 pub mod time;
+mod words;
 pub mod world;
 
 pub use engine::{Answer, Buckets, Effect, EffectId, Engine, Event, Outcome};

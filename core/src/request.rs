@@ -4,6 +4,7 @@
 //! request can be made again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use gatehouse_route::Host;
 
@@ -76,6 +77,30 @@ impl Request {
             other => Err(format!("{other:?} is no request; there are {}", Request::VERBS.join(", "))),
         }
     }
+
+    /// Its verb.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Request::Approve { .. } => "approve",
+            Request::Move { .. } => "move",
+            Request::Release { .. } => "release",
+            Request::Transfer { .. } => "claims-transfer",
+        }
+    }
+}
+
+/// The value of the annotation. What cannot be written so (a name with a space) is read back as something else, so
+/// whoever writes a request parses it first.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Request::Approve { digest } => write!(f, "digest={digest}"),
+            Request::Move { namespace, shard } => write!(f, "namespace={namespace} shard={shard}"),
+            Request::Release { host, owner } => write!(f, "host={host} owner={owner}"),
+            Request::Transfer { host, to } => write!(f, "host={host} to={to}"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +127,20 @@ mod tests {
             ("destroy", "", Err("\"destroy\" is no request; there are approve, move, release, claims-transfer".into())),
         ] {
             assert_eq!(Request::parse(verb, value), expected, "{verb} {value}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let host = Host::parse("*.example.com").unwrap();
+        for request in [
+            Request::Approve { digest: "0a1b2c3d".into() },
+            Request::Move { namespace: "team-a".into(), shard: 2 },
+            Request::Release { host: host.clone(), owner: "external-dns-prod".into() },
+            Request::Transfer { host, to: "team-b".into() },
+        ] {
+            let value = format!("{request} at=2026-06-01T00:00:00Z");
+            assert_eq!(Request::parse(request.verb(), &value), Ok(request));
         }
     }
 }

@@ -54,6 +54,9 @@ pub struct Args {
     /// Where /metrics answers.
     #[arg(long, env = "GATEHOUSE_METRICS_ADDRESS", default_value = "0.0.0.0:9090")]
     pub metrics_address: std::net::SocketAddr,
+    /// Where /plan answers, for `gatehouse plan --live` by port-forward; loopback only.
+    #[arg(long, env = "GATEHOUSE_PLAN_ADDRESS", default_value = "127.0.0.1:8082", value_parser = loopback)]
+    pub plan_address: std::net::SocketAddr,
     /// Log filter, such as info or gatehouse_operator=debug.
     #[arg(long, env = "GATEHOUSE_LOG", default_value = "info")]
     pub log: String,
@@ -67,6 +70,13 @@ pub struct Args {
 
 fn default_identity() -> String {
     format!("gatehouse-operator-{}", std::process::id())
+}
+
+/// The plan names every host and namespace: who may read it is decided by the right to port-forward.
+fn loopback(text: &str) -> Result<std::net::SocketAddr, String> {
+    let address: std::net::SocketAddr =
+        text.parse().map_err(|_| "is no address and port, such as 127.0.0.1:8082".to_owned())?;
+    if address.ip().is_loopback() { Ok(address) } else { Err("must be on loopback, such as 127.0.0.1:8082".to_owned()) }
 }
 
 /// 1 to 63 characters that AWS tags, TXT values and people can carry; never the placeholder of the manifests.
@@ -115,5 +125,7 @@ mod tests {
         assert!(cluster_id("change-me").is_err());
         assert!(cluster_id("prod\n").is_err());
         assert!(cluster_id("prod-eu-1").is_ok());
+        assert!(loopback("0.0.0.0:8082").is_err());
+        assert!(loopback("[::1]:8082").is_ok());
     }
 }

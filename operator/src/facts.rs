@@ -2,57 +2,15 @@
 
 use std::sync::Arc;
 
-pub use gatehouse_core::facts::key;
 use gatehouse_core::facts::meta;
-use gatehouse_core::world::{
-    AppFacts, ChildFacts, ClaimFacts, LoadBalancerFacts, NamespaceFacts, PodFacts, PolicyFacts, ReplicaSetFacts,
-    ServiceFacts,
-};
-use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
+pub use gatehouse_core::facts::{app, claim, key, load_balancer, namespace, policy};
+use gatehouse_core::world::{ChildFacts, PodFacts, ReplicaSetFacts, ServiceFacts};
+use gatehouse_crds::keys;
 use gatehouse_route::RouteTable;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-
-/// An ExposedApp.
-pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
-    Arc::new(AppFacts {
-        meta: meta(&o.metadata),
-        labels: o.metadata.labels.clone().unwrap_or_default(),
-        spec: o.spec.clone(),
-        status: o.status.clone().unwrap_or_default(),
-    })
-}
-
-/// A SharedLoadBalancer.
-pub fn load_balancer(o: &SharedLoadBalancer) -> Arc<LoadBalancerFacts> {
-    Arc::new(LoadBalancerFacts {
-        meta: meta(&o.metadata),
-        requests: gatehouse_core::facts::requests(&o.metadata),
-        spec: o.spec.clone(),
-        status: o.status.clone().unwrap_or_default(),
-    })
-}
-
-/// An ExposurePolicy.
-pub fn policy(o: &ExposurePolicy) -> Arc<PolicyFacts> {
-    Arc::new(PolicyFacts {
-        meta: meta(&o.metadata),
-        spec: o.spec.clone(),
-        status: o.status.clone().unwrap_or_default(),
-    })
-}
-
-/// A HostClaim.
-pub fn claim(o: &HostClaim) -> Arc<ClaimFacts> {
-    Arc::new(ClaimFacts { meta: meta(&o.metadata), spec: o.spec.clone(), status: o.status.clone().unwrap_or_default() })
-}
-
-/// A Namespace.
-pub fn namespace(o: &Namespace) -> Arc<NamespaceFacts> {
-    Arc::new(NamespaceFacts { meta: meta(&o.metadata), labels: o.metadata.labels.clone().unwrap_or_default() })
-}
 
 /// A Service.
 pub fn service(o: &Service) -> Arc<ServiceFacts> {

@@ -38,12 +38,18 @@ pub struct Contender {
     api: Api<Lease>,
     identity: String,
     timing: Timing,
+    holder: watch::Sender<String>,
 }
 
 impl Contender {
     /// A contender for the lease in a namespace. The client must not retry.
     pub fn new(client: Client, namespace: &str, identity: String, timing: Timing) -> Self {
-        Contender { api: Api::namespaced(client, namespace), identity, timing }
+        Contender { api: Api::namespaced(client, namespace), identity, timing, holder: watch::Sender::default() }
+    }
+
+    /// Who holds the lease, as far as it was seen; empty at first.
+    pub fn holder(&self) -> watch::Receiver<String> {
+        self.holder.subscribe()
     }
 
     /// Waits until the lease is ours; gives the moment until which it is.
@@ -52,6 +58,7 @@ impl Contender {
         loop {
             match self.attempt(&mut seen).await {
                 Ok(Some(until)) => {
+                    self.holder.send_replace(self.identity.clone());
                     info!(identity = %self.identity, "leading");
                     return until;
                 }
@@ -80,6 +87,11 @@ impl Contender {
         let holder = spec.holder_identity.clone().unwrap_or_default();
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         let duration = Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(10)).unwrap_or(10));
+        self.holder.send_if_modified(|known| {
+            let changed = *known != holder;
+            known.clone_from(&holder);
+            changed
+        });
         let ours = holder == self.identity;
         let expired = match seen {
             Some((known, since)) if *known == version => since.elapsed() > duration,

@@ -12,6 +12,7 @@ mod args;
 mod aws;
 mod facts;
 mod lease;
+mod look;
 mod metrics;
 mod probe;
 mod shell;
@@ -79,6 +80,14 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
     let contender =
         lease::Contender::new(kube::Client::try_from(config)?, &args.namespace, args.identity.clone(), timing);
 
+    let (look, asked) = look::Look::new(contender.holder(), args.identity.clone());
+    let plan_address = args.plan_address;
+    tasks.spawn(async move {
+        if let Err(error) = look.serve(plan_address).await {
+            error!(%error, "the plan's address");
+        }
+    });
+
     metrics.standing_by();
     let until = tokio::select! {
         until = contender.win() => until,
@@ -86,7 +95,7 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
         _ = tasks.join_next() => anyhow::bail!("a task ended before leadership"),
     };
     metrics.leading();
-    let (lease_sender, lease_receiver) = tokio::sync::watch::channel(until);
+    let (lease_sender, lease) = tokio::sync::watch::channel(until);
 
     let deadline = Duration::from_secs(u64::from(args.call_deadline.get()));
     let hands = Arc::new(shell::Hands {
@@ -104,7 +113,9 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
     let engine = Engine::new(args.settings(), Buckets::aws());
     let quiet = stop.child_token();
     let ended = quiet.clone();
-    let shell = tokio::spawn(shell::run(engine, hands, deltas, lease_receiver, metrics, quiet));
+    let inputs = shell::Inputs { deltas, lease, asked, stop: quiet };
+    let identity = args.identity.clone();
+    let shell = tokio::spawn(async move { shell::run(engine, hands, inputs, &identity, metrics).await });
     let result = tokio::select! {
         lost = contender.hold(&lease_sender) => lost,
         _ = tasks.join_next() => Err(anyhow::anyhow!("a task ended; the operator starts anew")),

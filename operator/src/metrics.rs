@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use gatehouse_core::plan::Order;
-use gatehouse_core::{Engine, Outcome};
+use gatehouse_core::{Engine, Mono, Outcome};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// All metrics.
@@ -19,6 +19,8 @@ pub struct Metrics {
     effects: IntCounterVec,
     seconds: HistogramVec,
     objects: IntGaugeVec,
+    plan: IntGaugeVec,
+    plan_at: Mutex<Option<Instant>>,
     certificates: IntGaugeVec,
     certificates_at: Mutex<Option<Instant>>,
     in_flight: IntGauge,
@@ -55,22 +57,32 @@ impl Metrics {
             ),
             &["region", "arn"],
         )?;
+        let plan = IntGaugeVec::new(
+            Opts::new(
+                "gatehouse_plan_steps",
+                "What the plan holds, by kind of part and state: ready, backing-off, waiting, held.",
+            ),
+            &["part", "state"],
+        )?;
         let in_flight = IntGauge::new("gatehouse_effects_in_flight", "Effects under way.")?;
         let leader = IntGauge::new("gatehouse_leader", "1 while this process holds the lease.")?;
         registry.register(Box::new(effects.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(objects.clone()))?;
+        registry.register(Box::new(plan.clone()))?;
         registry.register(Box::new(certificates.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(leader.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let (standing_by, synced) = (AtomicBool::new(false), AtomicBool::new(false));
-        let certificates_at = Mutex::new(None);
+        let (plan_at, certificates_at) = (Mutex::new(None), Mutex::new(None));
         Ok(Metrics {
             registry,
             effects,
             seconds,
             objects,
+            plan,
+            plan_at,
             certificates,
             certificates_at,
             in_flight,
@@ -97,7 +109,7 @@ impl Metrics {
     }
 
     /// Gauges that follow the engine.
-    pub fn observe(&self, engine: &Engine) {
+    pub fn observe(&self, engine: &Engine, now: Mono) {
         let world = engine.world();
         let count =
             |kind: &str, n: usize| self.objects.with_label_values(&[kind]).set(i64::try_from(n).unwrap_or(i64::MAX));
@@ -107,16 +119,32 @@ impl Metrics {
         count("SharedLoadBalancer", world.load_balancers.len());
         count("EdgePod", world.pods.len());
         self.in_flight.set(i64::try_from(engine.in_flight()).unwrap_or(i64::MAX));
+        self.plan(engine, now);
         self.certificates(engine);
     }
 
-    /// Ends of certificates move seldom, and this is asked after every event.
-    fn certificates(&self, engine: &Engine) {
-        let mut at = self.certificates_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if at.is_some_and(|at| at.elapsed() < Duration::from_secs(10)) {
+    /// Counting the plan looks at every part, and this is asked after every event.
+    fn plan(&self, engine: &Engine, now: Mono) {
+        if !due(&self.plan_at, Duration::from_secs(1)) {
             return;
         }
-        *at = Some(Instant::now());
+        for (part, tally) in engine.tally(now) {
+            for (state, count) in [
+                ("ready", tally.ready),
+                ("backing-off", tally.backing_off),
+                ("waiting", tally.waiting),
+                ("held", tally.held),
+            ] {
+                self.plan.with_label_values(&[part, state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// Ends of certificates move seldom.
+    fn certificates(&self, engine: &Engine) {
+        if !due(&self.certificates_at, Duration::from_secs(10)) {
+            return;
+        }
         self.certificates.reset();
         for (region, arn, end) in engine.certificate_ends() {
             self.certificates.with_label_values(&[region, arn]).set(end);
@@ -144,6 +172,16 @@ impl Metrics {
     fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
+}
+
+/// Whether so much time has passed since the last time that this was true.
+fn due(at: &Mutex<Option<Instant>>, pause: Duration) -> bool {
+    let mut at = at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let due = at.is_none_or(|at| at.elapsed() >= pause);
+    if due {
+        *at = Some(Instant::now());
+    }
+    due
 }
 
 /// The name of a call, without what it is about: the number of series is the number of calls in the code.
@@ -198,5 +236,8 @@ mod tests {
         let order = Order::Aws { region: "r".into(), call: gatehouse_core::aws::AwsCall::ReadZones };
         metrics.effect(&order, &Outcome::Unknown, Duration::from_millis(3));
         assert!(metrics.text().contains(r#"gatehouse_effects_total{action="ReadZones",outcome="unknown"} 1"#));
+        let engine = Engine::new(gatehouse_core::Settings::default(), gatehouse_core::Buckets::aws());
+        metrics.observe(&engine, Mono(1));
+        assert!(metrics.text().contains(r#"gatehouse_plan_steps{part="Namespace",state="held"} 0"#));
     }
 }

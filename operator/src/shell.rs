@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::aws::{Clients, Failure};
+use crate::look::Asked;
 use crate::metrics::Metrics;
 use crate::probe::Prober;
 use crate::write::Writer;
@@ -26,6 +27,18 @@ pub struct Hands {
     pub prober: Prober,
     /// A call is given up after this long.
     pub deadline: Duration,
+}
+
+/// What the shell is told besides outcomes.
+pub struct Inputs {
+    /// Changes in the cluster.
+    pub deltas: mpsc::UnboundedReceiver<Delta>,
+    /// Until when we lead.
+    pub lease: watch::Receiver<Instant>,
+    /// Who wants to see the plan; answered between two turns.
+    pub asked: Asked,
+    /// The end.
+    pub stop: CancellationToken,
 }
 
 /// Clock of the engine: monotonic milliseconds from an origin of our own.
@@ -52,14 +65,8 @@ impl Clock {
 }
 
 /// Runs the engine until told to stop; then waits for what is under way, and no longer than the deadline.
-pub async fn run(
-    mut engine: Engine,
-    hands: Arc<Hands>,
-    mut deltas: mpsc::UnboundedReceiver<Delta>,
-    mut lease: watch::Receiver<Instant>,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
-) {
+pub async fn run(mut engine: Engine, hands: Arc<Hands>, inputs: Inputs, identity: &str, metrics: Arc<Metrics>) {
+    let Inputs { mut deltas, mut lease, mut asked, stop } = inputs;
     let clock = Clock::start();
     let (done, mut outcomes) = mpsc::unbounded_channel::<(EffectId, Outcome)>();
     let valid_until = clock.mono(*lease.borrow_and_update());
@@ -68,6 +75,7 @@ pub async fn run(
     loop {
         let now = clock.now();
         let sleep = engine.wake_at(now).map_or(now.mono.plus(60_000), |at| at.max(now.mono.plus(1)));
+        let mut viewer = None;
         tokio::select! {
             // Outcomes first: they are the freshest truth, and are drained before anything is planned.
             biased;
@@ -81,6 +89,7 @@ pub async fn run(
                 let valid_until = clock.mono(*lease.borrow_and_update());
                 engine.handle(clock.now(), Event::Lease { valid_until });
             }
+            Some(answer) = asked.recv() => viewer = Some(answer),
             () = tokio::time::sleep_until(clock.instant(sleep)) => {}
         }
         while let Ok((id, outcome)) = outcomes.try_recv() {
@@ -97,7 +106,11 @@ pub async fn run(
         while let Some(effect) = engine.next(clock.now()) {
             send(effect, &hands, clock, &done, &metrics);
         }
-        metrics.observe(&engine);
+        metrics.observe(&engine, clock.now().mono);
+        // One at most per turn, so that viewers never keep the engine from its work; a busy engine answers them too.
+        if let Some(answer) = viewer.or_else(|| asked.try_recv().ok()) {
+            let _ = answer.send(engine.report(clock.now(), identity));
+        }
     }
     finish(&mut engine, &mut outcomes, clock, hands.deadline).await;
 }

@@ -243,14 +243,14 @@ fn an_object_given_twice_is_told() {
 fn hosts_fill_one_shard_after_the_other() {
     let team = |i: u32| if i.is_multiple_of(2) { "team-a" } else { "team-b" };
     let apps: Vec<String> =
-        (0..104).map(|i| app(team(i), &format!("a{i}"), &format!("h{i}.example.com"), "")).collect();
+        (0..520).map(|i| app(team(i), &format!("a{i}"), &format!("h{i}.example.com"), "")).collect();
     let ran = feed(&["plan", "-f", "-", "-o", "json"], &world(&apps));
     let plan = json(&ran);
     let balancers: Vec<&serde_json::Value> =
         plan["add"].as_array().unwrap().iter().filter(|a| a["kind"] == "LoadBalancer").collect();
     assert_eq!(balancers.len(), 2, "a second ALB only because the quota of rules forces it");
     let rules = plan["add"].as_array().unwrap().iter().filter(|a| a["kind"] == "Rule").count();
-    assert_eq!(rules, 104);
+    assert_eq!(rules, 124, "99 of five hosts each where the quota presses, and one per app on the second ALB");
     let full: String = world(&apps).replace("edge: {port: 8080}", "edge: {port: 8080}\n  limits: {shards: 1}");
     let held = json(&feed(&["plan", "-f", "-", "-o", "json"], &full));
     assert!(held["notes"][0].as_str().unwrap().contains("no shard of public has room"), "{:#}", held["notes"]);

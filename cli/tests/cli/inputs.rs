@@ -109,13 +109,19 @@ fn exit_codes_of_plan_are_terraforms() {
     assert_eq!(run(&["plan", "--no-such-flag"]).code, 1, "2 would mean changes");
     assert_eq!(run(&["check", "--no-such-flag"]).code, 2);
     assert_eq!(run(&["check"]).code, 2, "-f is required");
+    assert_eq!(run(&["plan"]).code, 1, "-f or --live is required");
 }
 
 #[test]
 fn help_is_worth_reading() {
-    for (name, args) in
-        [("help", vec!["--help"]), ("help-check", vec!["check", "--help"]), ("help-plan", vec!["plan", "--help"])]
-    {
+    for (name, args) in [
+        ("help", vec!["--help"]),
+        ("help-check", vec!["check", "--help"]),
+        ("help-plan", vec!["plan", "--help"]),
+        ("help-move", vec!["move", "--help"]),
+        ("help-claims", vec!["claims", "--help"]),
+        ("help-claims-explain", vec!["claims", "explain", "--help"]),
+    ] {
         let ran = run(&args);
         assert_eq!(ran.code, 0);
         insta::assert_snapshot!(name, ran.stdout);

@@ -2,6 +2,7 @@
 
 mod faults;
 mod inputs;
+mod live;
 mod samples;
 
 use std::io::Write;
@@ -42,7 +43,7 @@ pub(crate) fn command() -> Command {
     command
 }
 
-fn ended(output: Output) -> Ran {
+pub(crate) fn ended(output: Output) -> Ran {
     Ran {
         code: output.status.code().expect("not killed"),
         stdout: String::from_utf8(output.stdout).expect("UTF-8"),

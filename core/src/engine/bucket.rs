@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::report::Level;
 use crate::aws::Family;
 use crate::time::Mono;
 
@@ -74,6 +75,16 @@ impl Buckets {
             b.tokens = 0;
             b.at = now;
         }
+    }
+
+    /// What is in each bucket, for people.
+    pub(super) fn levels(&self, now: Mono) -> Vec<Level> {
+        let level = |(family, b): (&Family, &Bucket)| Level {
+            family: format!("{family:?}"),
+            tokens: b.level(now) / TOKEN,
+            burst: b.burst / TOKEN,
+        };
+        self.buckets.iter().map(level).collect()
     }
 
     pub(super) fn next(&self, family: Family, now: Mono) -> Option<Mono> {

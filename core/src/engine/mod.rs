@@ -17,6 +17,7 @@ mod index;
 mod orphans;
 mod outcome;
 mod records;
+pub mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -374,7 +374,7 @@ impl<'a> Draft<'a> {
                     other => Lane::Scope(other.clone()),
                 };
                 self.step(
-                    format!("read {scope:?}"),
+                    format!("read {scope}"),
                     lane,
                     vec![scope.clone()],
                     Order::Aws { region: region.to_owned(), call },
@@ -382,7 +382,7 @@ impl<'a> Draft<'a> {
             }
         }
         if unknown {
-            self.wait(format!("{scope:?} to be read"));
+            self.wait(format!("{scope} to be read"));
         }
         !unknown
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use scenarios::lab::Lab;
+use scenarios::lab::{Lab, binary};
 use scenarios::tell::Tell;
 use serde_json::Value;
 
@@ -100,6 +100,7 @@ fn story(lab: &Lab, tell: &mut Tell) -> Result<()> {
     neighbour(lab, tell)?;
     seventh(lab, tell)?;
     removed(lab, tell)?;
+    looked(lab, tell)?;
     bill(lab, tell)
 }
 
@@ -304,6 +305,29 @@ fn removed(lab: &Lab, tell: &mut Tell) -> Result<()> {
         Ok(lab.must(&["get", "hostclaim", "h.late.shop.example.com", "-o", "jsonpath={.status.state}"])? == "Released")
     })?;
     tell.fact(true, "claim Released, kept from strangers during the grace (TTL of the demo: 2 s)", began.elapsed());
+    Ok(())
+}
+
+fn looked(lab: &Lab, tell: &mut Tell) -> Result<()> {
+    tell.chapter("What the platform team sees of a running operator");
+    let gatehouse = |args: &[&str]| -> Result<(bool, String)> {
+        let out = lab.platform.command(binary("gatehouse")?).args(args).output()?;
+        let said = [out.stdout, out.stderr].concat();
+        Ok((out.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    };
+    let began = Instant::now();
+    let (ran, said) = gatehouse(&["plan", "--live"])?;
+    let took = began.elapsed();
+    tell.say(&said);
+    let holds = ran && said.contains("Leader gatehouse-operator-");
+    tell.fact(holds, "gatehouse plan --live: the leader's plan, by port-forward to loopback of its pod", took);
+    let (ran, said) = gatehouse(&["claims", "explain", "team-blog/late.shop.example.com"])?;
+    tell.say(&said);
+    tell.fact(
+        ran && said.contains("kept from others until"),
+        "gatehouse claims explain: a released host, until when",
+        None,
+    );
     Ok(())
 }
 

@@ -1,0 +1,260 @@
+//! The help that explains what can be asked.
+
+use clap::Command;
+
+/// The command with its examples, exit codes and shapes of output.
+pub fn attach(command: Command, name: &str) -> Command {
+    let with = |c: Command, help: &str| c.after_help(text(help, name)).after_long_help(text(help, name));
+    let mut command = with(command, TOP);
+    for (sub, help) in [
+        ("check", CHECK),
+        ("plan", PLAN),
+        ("render", RENDER),
+        ("approve", APPROVE),
+        ("move", MOVE),
+        ("release", RELEASE),
+        ("claims", CLAIMS),
+    ] {
+        command = command.mut_subcommand(sub, |c| with(c, help));
+    }
+    command.mut_subcommand("claims", |mut claims| {
+        for (sub, help) in [("transfer", TRANSFER), ("explain", EXPLAIN), ("list", LIST)] {
+            claims = claims.mut_subcommand(sub, |c| with(c, help));
+        }
+        claims
+    })
+}
+
+/// Requests end alike.
+fn text(template: &str, name: &str) -> String {
+    template.trim().replace("{ends}", ENDS.trim()).replace("{name}", name)
+}
+
+const TOP: &str = r"
+Examples:
+  {name} check -f manifests                   every fault, with field, value and cure
+  {name} plan -f manifests                    load balancers, rules, records, claims, children
+  {name} render -f manifests -o out           out/<namespace>.conf
+  kustomize build . | {name} check -f -       what another tool prints
+  {name} plan --live --part team-a            what the running operator waits for
+  {name} claims explain 1a2b3c4d              why a tenant was refused a host
+  {name} claims transfer shop.example.com --to team-b
+
+DIR holds YAML of ExposedApp, SharedLoadBalancer, ExposurePolicy, Namespace,
+Service and Ingress; other kinds are skipped and counted. Most flags are also
+environment variables, GATEHOUSE_...; colours honour NO_COLOR.
+";
+
+const CHECK: &str = r#"
+Examples:
+  {name} check -f manifests
+  {name} check -f platform -f team-a -R -o json
+  {name} check -f manifests --now 2027-02-01   will exceptions still hold then?
+
+Exit codes:
+  0  nothing that would be refused (warnings do not count)
+  1  faults: something would be refused, or would not work
+  2  could not run: unreadable input, nothing to judge, wrong arguments
+
+Policies' default labels are added before the review, as admission does. Apps
+are taken in the order of their creationTimestamp, those without one after them
+in the order of the files: of two namespaces with one host the first holds it.
+
+JSON (fields are only ever added):
+  {"version": 1,
+   "summary": {"apps": 1, "faults": 1, "warnings": 0, "skipped": 0},
+   "objects": [{"kind": "ExposedApp", "namespace": "team-a", "name": "shop",
+     "file": "apps.yaml", "document": 1, "line": 3,
+     "findings": [{"severity": "fault", "rule": "host", "field": "spec.hosts[0]",
+                   "message": "value and cure", "hint": "what other files say"}]}],
+   "notes": ["what could not be judged, and why"]}
+  severity  fault (refused, or will not work), warning (told, admitted), audit
+            (admitted by an exception, or by enforcement Audit)
+  hint      null where the other files have nothing to say
+  objects   only those with findings
+"#;
+
+const PLAN: &str = r#"
+Examples:
+  {name} plan -f manifests
+  {name} plan -f manifests --cluster-id prod-eu-1 -o json
+  {name} plan -f manifests --detailed-exitcode
+  {name} plan --live                           a running cluster
+  {name} plan --live --part team-a -o json
+  kubectl -n gatehouse-system port-forward pod/LEADER 8082 &
+  {name} plan --live --address 127.0.0.1:8082
+
+Exit codes:
+  0  the plan was made; with --detailed-exitcode: and there is nothing to do
+  1  could not run
+  2  with --detailed-exitcode only: there is something to do (with --live also:
+     something waits or is held)
+
+What is refused is not planned; it is listed with its reasons and changes no
+exit code (use check for that). What only AWS can tell (ARNs, DNS names, hosted
+zones, which certificate covers a host) is shown as (known after observation).
+
+JSON (fields are only ever added):
+  {"version": 1, "clusterId": "example",
+   "add": [{"kind": "Rule", "name": "shop.example.com", "scope": "public#0",
+            "namespace": "team-a", "values": {"priority": 12345}}],
+   "refused": [{"kind": "ExposedApp", "namespace": "team-a", "name": "bad",
+                "file": "apps.yaml", "line": 3, "reasons": ["..."]}],
+   "faulty": [{"kind": "SharedLoadBalancer", "...": "as in refused"}],
+   "notes": ["..."],
+   "summary": {"add": 1, "change": 0, "destroy": 0}}
+  kind    LoadBalancer, Listener, TargetGroup, Rule, Record, HostClaim, or the
+          kind of a Kubernetes child
+  scope   a shard (public#0) or a namespace
+  faulty  planned as it stands, although it would not work
+
+With --live the leader is found by the Lease gatehouse-operator and asked at
+127.0.0.1:8082 of its pod by port-forward; the Role gatehouse-platform of its
+namespace gives the right. Steps are
+  ready       goes out as soon as its bucket has a token
+  lane busy   another step is under way for the same object
+  backing off failed, and is tried again at the time shown
+and below them stands what is waited for and what is held, with the cure.
+
+JSON with --live (fields are only ever added):
+  {"version": 1, "at": "RFC 3339",
+   "leader": {"identity": "pod", "since": "...", "synced": true, "mayAct": true},
+   "counts": {"apps": 1, "claims": 1, "loadBalancers": 1, "ready": 0,
+              "backingOff": 0, "inFlight": 0, "waiting": 1, "held": 0},
+   "buckets": [{"family": "Route53", "tokens": 30, "burst": 30}],
+   "inFlight": [{"order": "...", "lane": "...", "parts": [...], "ageMs": 12}],
+   "parts": [{"kind": "Namespace", "name": "team-a", "waiting": ["..."],
+              "held": ["..."], "looksAgain": null, "steps": [
+       {"what": "...", "lane": "...", "order": "...", "state": "Ready",
+        "until": null, "failures": 0, "refusal": null}]}]}
+  kind   Namespace, Shard, LoadBalancer, Policy, Region, Certificates or Zones
+  state  Ready, LaneBusy or BackingOff
+  --part leaves buckets and counts as they are
+"#;
+
+const RENDER: &str = r"
+Examples:
+  {name} render -f manifests -o out
+  {name} render -f manifests -o out && nginx -t -c $PWD/out/team-a.conf
+
+Exit codes:
+  0  written
+  2  could not run, or could not write
+
+Only apps that would be admitted are rendered. Give the Services too: a backend
+whose Service is not in the files answers 503, as it would in the cluster.
+";
+
+const ENDS: &str = r"
+Exit codes:
+  0  done
+  1  refused, or not finished in time: the answer says why, or how to look later
+  2  could not run: no cluster, no right, wrong arguments
+
+The request is an annotation on the SharedLoadBalancer, and the operator's
+answer stands in its status.requests; both can be read with kubectl. Who asks
+needs the ClusterRole gatehouse-platform (the verb operate). Ctrl-C ends the
+waiting, not the request.
+";
+
+const APPROVE: &str = r"
+Examples:
+  {name} approve public --digest 0a1b2c3d
+  kubectl get sharedloadbalancer public -o jsonpath='{.status.held}'
+
+What is ours in AWS and has no object in the cluster is kept, and above a share
+of the load balancer's hosts only a person may let it go. The digest names the
+hosts that were seen: when they have changed since, nothing is approved and the
+answer names the new digest. An approval cannot be taken back once hosts go; to
+keep a host, publish it again first.
+
+{ends}
+";
+
+const MOVE: &str = r"
+Examples:
+  {name} move team-a --to 1
+  {name} move team-a --to 1 --load-balancer public --timeout 90m
+
+Rule, certificate and healthy targets come first on the new ALB, then the name
+flips, and the old side stays until no client can remember it: an hour and more
+(client_keep_alive.seconds). After 60s you have seen that it began. To undo it,
+move the namespace back; also on the way.
+
+{ends}
+";
+
+const RELEASE: &str = r"
+Examples:
+  {name} release shop.example.com --owner external-dns-prod
+
+The records stay as they are; their ownership TXT names the given owner, and
+Gatehouse leaves them alone from then on.
+
+{ends}
+";
+
+const CLAIMS: &str = r"
+Examples:
+  {name} claims list --namespace team-a
+  {name} claims explain 1a2b3c4d
+  {name} claims transfer shop.example.com --to team-b
+";
+
+const TRANSFER: &str = r"
+Examples:
+  {name} claims transfer shop.example.com --to team-b
+
+The new namespace needs a grant for the host. The holder's names go first, then
+its rule, and then the claim changes hands: clients see the host go and come
+back, unless the namespace only was made anew under its old name. To undo it,
+transfer the host back.
+
+{ends}
+";
+
+const EXPLAIN: &str = r#"
+Examples:
+  {name} claims explain 1a2b3c4d
+  {name} claims explain team-b/shop.example.com
+  {name} claims explain 1a2b3c4d -f manifests
+
+A refused tenant reads `ask the platform team, reference 1a2b3c4d`, and not who
+holds the host. This says which host and namespace it speaks of, whether a
+policy grants it, whose claim stands in the way, and what can be done.
+
+A reference is found when its host is asked for, claimed or granted by name. Of
+what admission refused nothing may be stored; then ask with NAMESPACE/HOST.
+
+Exit codes:
+  0  explained
+  1  no host and namespace of this cluster have that reference
+  2  could not run
+
+JSON (fields are only ever added):
+  {"version": 1, "reference": "1a2b3c4d", "host": "shop.example.com",
+   "namespace": "team-b", "namespaceExists": true, "apps": ["web"],
+   "policies": ["team-b"], "grantedBy": ["team-b"], "own": null,
+   "blockedBy": {"claim": "h.shop.example.com", "host": "shop.example.com",
+     "namespace": "team-a", "namespaceGone": false, "state": "Held",
+     "apps": ["web"], "placement": {"public": 0}, "since": "RFC 3339",
+     "keptUntil": null, "transferTo": null},
+   "verdict": "Taken", "cures": [{"what": "...", "command": "..."}]}
+  verdict  Held, Free, NotGranted or Taken
+"#;
+
+const LIST: &str = r#"
+Examples:
+  {name} claims list
+  {name} claims list --namespace team-a -o json
+
+Exit codes:
+  0  listed
+  2  could not run
+
+JSON (fields are only ever added):
+  {"version": 1, "claims": [{"host": "shop.example.com", "namespace": "team-a",
+    "state": "Held", "apps": ["web"], "placement": {"public": {"shard": 0}},
+    "transferTo": null, "since": "RFC 3339"}]}
+  since  of a released claim when it was released, else when it was made
+"#;
