@@ -203,7 +203,8 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
         .sum();
     let pressed = apart + 1 > usize::try_from(Limits::default().rules).unwrap_or(usize::MAX);
     if pressed {
-        remarks.push(format!("rules on {shard}: one per app would be {apart}; rules of a namespace are merged instead"));
+        remarks
+            .push(format!("rules on {shard}: one per app would be {apart}; rules of a namespace are merged instead"));
     }
     for (namespace, desired, hosts) in here {
         let group = settings.cluster_id.target_group_name(shard, namespace);
