@@ -233,7 +233,8 @@ mod tests {
     #[test]
     fn metrics_register_and_encode() {
         let metrics = Metrics::new().unwrap();
-        let order = Order::Aws { region: "r".into(), call: gatehouse_core::aws::AwsCall::ReadZones };
+        let order =
+            Order::Aws { region: "r".into(), call: gatehouse_core::aws::AwsCall::ReadZones { roles: BTreeMap::new() } };
         metrics.effect(&order, &Outcome::Unknown, Duration::from_millis(3));
         assert!(metrics.text().contains(r#"gatehouse_effects_total{action="ReadZones",outcome="unknown"} 1"#));
         let engine = Engine::new(gatehouse_core::Settings::default(), gatehouse_core::Buckets::aws());
