@@ -233,8 +233,10 @@ mod tests {
     #[test]
     fn metrics_register_and_encode() {
         let metrics = Metrics::new().unwrap();
-        let order =
-            Order::Aws { region: "r".into(), call: gatehouse_core::aws::AwsCall::ReadZones { roles: BTreeMap::new() } };
+        let order = Order::Aws {
+            region: "r".into(),
+            call: gatehouse_core::aws::AwsCall::ReadZones { roles: Default::default() },
+        };
         metrics.effect(&order, &Outcome::Unknown, Duration::from_millis(3));
         assert!(metrics.text().contains(r#"gatehouse_effects_total{action="ReadZones",outcome="unknown"} 1"#));
         let engine = Engine::new(gatehouse_core::Settings::default(), gatehouse_core::Buckets::aws());
