@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_core::aws::{Alias, HOSTS_PER_RULE, Limits, RecordData};
 use gatehouse_core::desired::NamespaceDesired;
-use gatehouse_core::plan::{attributes, pack, priority, records};
+use gatehouse_core::plan::{attributes, band, pack, priority, records};
 use gatehouse_core::world::LoadBalancerFacts;
 use gatehouse_core::{Engine, Mono, Now, Settings, ShardKey};
 use gatehouse_crds::{ClaimState, TlsMode, keys};
@@ -219,7 +219,10 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
         while !missing.is_empty() {
             let packed = pack(&missing, app);
             missing.retain(|h| !packed.contains(*h));
-            let Some(number) = priority(namespace, &packed, &taken) else { break };
+            let ready = |w: &Host| {
+                engine.desired().values().any(|d| d.hosts.get(w).is_some_and(|h| h.apps == [keys::PREWIRED]))
+            };
+            let Some(number) = priority(namespace, &packed, band(&packed, ready), &taken) else { break };
             taken.insert(number);
             let names: Vec<String> = packed.iter().map(ToString::to_string).collect();
             let names = names.join(", ");

@@ -169,8 +169,5 @@ fn policy(name: &str, facts: &PolicyFacts, objects: &Objects, now: Wall) -> Vec<
             }
         }
     }
-    if !spec.prewire.is_empty() {
-        out.push(Told::warning("policy", "spec.prewire", "is not acted on yet by this version"));
-    }
     out
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gatehouse_crds::{AdmittedApp, ClaimState, ExposedAppSpec, NetworkPolicySettings, Tls};
+use gatehouse_crds::{AdmittedApp, ClaimState, ExposedAppSpec, NetworkPolicySettings, Tls, keys};
 use gatehouse_route::{
     Backend, BackendPort, Cidr, Host, HostRoutes, Label, PathType, Port, PortTable, Route, RouteTable, Seconds, Size,
     TABLE_VERSION,
@@ -27,6 +27,8 @@ pub struct HostDesired {
     pub apps: Vec<String>,
     /// Shard index by load balancer: where names point, or will.
     pub placement: BTreeMap<String, u32>,
+    /// The prewired wildcard that carries it, by load balancer: it needs no rule, record or certificate of its own.
+    pub carriers: BTreeMap<String, Host>,
     /// The certificate source of the oldest app; `None` is what the load balancer gives.
     pub tls: Option<Tls>,
 }
@@ -96,13 +98,15 @@ pub fn claims_of<'a>(world: &'a World, namespace: &str) -> impl Iterator<Item = 
 
 /// What the namespace should have.
 ///
-/// `claims` are the claims the namespace holds, so that callers with an index need not search them.
+/// `claims` are the claims the namespace holds, so that callers with an index need not search them; `prewired` are the
+/// wildcards that policies keep ready for it.
 #[must_use]
 pub fn desired(
     world: &World,
     settings: &Settings,
     namespace: &str,
     claims: &[(Host, Arc<ClaimFacts>)],
+    prewired: &BTreeMap<Host, String>,
 ) -> NamespaceDesired {
     let mut out = NamespaceDesired::default();
     let Ok(label) = Label::parse(namespace) else { return out };
@@ -116,7 +120,12 @@ pub fn desired(
             .admitted
             .iter()
             .filter_map(|(name, admitted)| {
-                let app = parse(&admitted_spec(&claim.spec.host, admitted)).ok()?;
+                // A prewired domain is no app: it answers 404 until one asks for a name below.
+                let app = if name == keys::PREWIRED {
+                    ParsedApp::default()
+                } else {
+                    parse(&admitted_spec(&claim.spec.host, admitted)).ok()?
+                };
                 let created = world.apps.get(&AppKey::new(namespace, name)).map_or(Wall(i64::MAX), |a| a.meta.created);
                 Some(Served { name: name.clone(), created, app, load_balancers: admitted.load_balancers.clone() })
             })
@@ -124,6 +133,7 @@ pub fn desired(
         apps.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         let Some(first) = apps.first() else { continue };
         let mut placement: BTreeMap<String, u32> = BTreeMap::new();
+        let carriers = carriers(host, claims, prewired);
         for (name, p) in &claim.status.placement {
             let stands =
                 world.load_balancers.contains_key(name) && apps.iter().any(|a| a.load_balancers.contains(name));
@@ -135,11 +145,15 @@ pub fn desired(
                 if i == 0 {
                     placement.insert(name.clone(), shard.index);
                 }
+                if carriers.contains_key(name) {
+                    continue;
+                }
                 out.shards.entry(shard).or_default().insert(host.clone());
             }
         }
         let apps_of_host = apps.iter().map(|a| a.name.clone()).collect();
-        out.hosts.insert(host.clone(), HostDesired { apps: apps_of_host, placement, tls: first.app.tls.clone() });
+        out.hosts
+            .insert(host.clone(), HostDesired { apps: apps_of_host, placement, carriers, tls: first.app.tls.clone() });
         served.insert(host.clone(), apps);
     }
     if out.hosts.is_empty() {
@@ -153,6 +167,29 @@ pub fn desired(
     // The ConfigMap's fragment has just been made from the table's text; its hash is the table's.
     out.table_hash = out.children.values().find_map(|fragment| fragment.content.clone());
     out.table = Some(table);
+    out
+}
+
+/// The prewired wildcards that carry a host, by load balancer: held by the same namespace, one label above it.
+fn carriers(
+    host: &Host,
+    claims: &[(Host, Arc<ClaimFacts>)],
+    prewired: &BTreeMap<Host, String>,
+) -> BTreeMap<String, Host> {
+    let mut out = BTreeMap::new();
+    if host.is_wildcard() {
+        return out;
+    }
+    let Some((wildcard, name)) = host.parent_wildcard().and_then(|w| prewired.get_key_value(&w)) else { return out };
+    let stands = claims.iter().any(|(h, c)| {
+        h == wildcard
+            && c.status.state == ClaimState::Held
+            && c.status.admitted.contains_key(keys::PREWIRED)
+            && c.status.placement.contains_key(name)
+    });
+    if stands {
+        out.insert(name.clone(), wildcard.clone());
+    }
     out
 }
 

@@ -27,6 +27,8 @@ pub const TARGET_HEALTHY: &str = "gatehouse.dev/target-healthy";
 pub const TABLE_KEY: &str = "table.json";
 /// Annotation prefix by which people command (rule 16): `request-approve`, `request-move` ...
 pub const REQUEST_PREFIX: &str = "gatehouse.dev/request-";
+/// Where a claim remembers a prewired domain among its apps; no app has such a name.
+pub const PREWIRED: &str = "~prewired";
 /// Prefix of namespace label keys on which a policy may select.
 pub const GRANT_PREFIX: &str = "grant.gatehouse.dev/";
 

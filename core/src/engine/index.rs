@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gatehouse_crds::ClaimState;
+use gatehouse_crds::{ClaimState, keys};
 use gatehouse_route::Host;
 
 use crate::claims::blocked_by;
@@ -228,7 +228,9 @@ impl Index {
         while let Some(namespace) = self.stale.pop_first() {
             self.review(world, &namespace);
             let claims: Vec<(Host, Arc<ClaimFacts>)> = self.held(world, &namespace);
-            let wanted = desired(world, settings, &namespace, &claims);
+            let none = BTreeMap::new();
+            let prewired = self.reviews.get(&namespace).map_or(&none, |r| &r.rulebook.prewired);
+            let wanted = desired(world, settings, &namespace, &claims, prewired);
             self.count(&namespace, &wanted);
             if wanted == NamespaceDesired::default() {
                 self.desired.remove(&namespace);
@@ -309,6 +311,7 @@ impl Index {
             };
             apps.insert(key.name.clone(), review(key, app, &facts));
         }
+        wanted.extend(rulebook.prewired.keys().cloned());
         self.want(namespace, wanted);
         if apps.is_empty() && rulebook.policies.is_empty() {
             self.reviews.remove(namespace);
@@ -369,7 +372,8 @@ fn missing(world: &World, memory: &mut Memory, now: Mono, name: &str) {
         .collect();
     for app in known.iter().chain(claim.status.admitted.keys()) {
         let id = (name.to_owned(), app.clone());
-        let there = same && world.apps.contains_key(&AppKey::new(namespace, app));
+        // A prewired domain is asked for by a policy, not by an app.
+        let there = app == keys::PREWIRED || (same && world.apps.contains_key(&AppKey::new(namespace, app)));
         if there || !claim.status.admitted.contains_key(app) {
             memory.missing_since.remove(&id);
         } else {

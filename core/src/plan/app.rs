@@ -251,7 +251,11 @@ fn places<'a>(
     for host in served {
         let Some(wanted) = desired.hosts.get(*host) else { continue };
         for (lb, index) in &wanted.placement {
-            out.push(((*host).clone(), ShardKey { load_balancer: lb.clone(), index: *index }, wanted));
+            let shard = ShardKey { load_balancer: lb.clone(), index: *index };
+            // What carries a host is judged in its stead.
+            let carrier = wanted.carriers.get(lb).and_then(|w| Some((w.clone(), desired.hosts.get(w)?)));
+            let (host, wanted) = carrier.unwrap_or_else(|| ((*host).clone(), wanted));
+            out.push((host, shard, wanted));
         }
     }
     out
@@ -320,6 +324,9 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
     if places.is_empty() {
         return no(TYPE, "Pending", "waits for the host to be claimed");
     }
+    if let Some(shadowed) = shadowed(view, key, served) {
+        return shadowed;
+    }
     let mut handed_over = Vec::new();
     for (host, shard, wanted) in places {
         let Some(zones) = super::zones_for(view, &host, &shard.load_balancer) else {
@@ -374,6 +381,25 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
     yes(TYPE, "Published")
 }
 
+/// A carried host that some name below has taken out of DNS, until it has a record of its own.
+fn shadowed(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Option<Judged> {
+    let desired = view.desired.get(&key.namespace)?;
+    for host in served {
+        for lb in desired.hosts.get(*host)?.carriers.keys() {
+            for zone in super::zones_for(view, host, lb)? {
+                let alone = super::record::published(view, host, &zone) != Some(true);
+                if alone && super::prewire::shadowed(view, &key.namespace, host, &zone) {
+                    let message = format!(
+                        "a name below {host} exists, so the wildcard does not answer for it; it gets a record of its own"
+                    );
+                    return Some(no("DNSReady", "DNSShadowed", message));
+                }
+            }
+        }
+    }
+    None
+}
+
 fn policies(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Judged {
     const TYPE: &str = "NetworkPolicyApplied";
     let mode = app.spec.network_policy.as_ref().map(|p| p.mode).unwrap_or_default();
@@ -402,12 +428,14 @@ fn host_statuses(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Vec<HostStatu
         for (lb, index) in &wanted.placement {
             let shard = ShardKey { load_balancer: lb.clone(), index: *index };
             let observed = view.observed.shards.get(&shard);
-            let rule_arn = super::rules::rules_of(view, &shard, &key.namespace)
-                .and_then(|rules| rules.into_iter().find(|(_, r)| r.hosts.contains(&host)).map(|(arn, _)| arn.clone()));
+            let carrier = super::prewire::carrier(view, &key.namespace, &host, lb);
+            let rule_arn = super::rules::rules_of(view, &shard, &key.namespace).and_then(|rules| {
+                rules.into_iter().find(|(_, r)| r.hosts.contains(carrier)).map(|(arn, _)| arn.clone())
+            });
             let published = super::zones_for(view, &host, lb)
                 .unwrap_or_default()
                 .iter()
-                .any(|z| super::record::published(view, &host, z).is_some());
+                .any(|z| super::record::published(view, carrier, z).is_some());
             let address =
                 observed.and_then(|s| s.load_balancer.last()).and_then(Option::as_ref).map(|alb| alb.dns_name.clone());
             out.push(HostStatus {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatehouse_crds::{AdmittedApp, ClaimState, HostClaimStatus};
+use gatehouse_crds::{AdmittedApp, ClaimState, HostClaimStatus, keys};
 use gatehouse_route::Host;
 
 use crate::claims::blocked_by;
@@ -26,6 +26,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
             hosts.extend(app.spec.hosts.iter().filter_map(|h| Host::parse(h).ok()));
         }
     }
+    hosts.extend(view.reviews.get(namespace).into_iter().flat_map(|r| r.rulebook.prewired.keys().cloned()));
     for name in view.claims.get(namespace).into_iter().flatten() {
         hosts.extend(view.world.claims.get(name).and_then(|c| Host::parse(&c.spec.host).ok()));
     }
@@ -35,7 +36,9 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
             None => {
                 // A claim is worth having only for an app that would be served.
                 let Some(facts) = facts.filter(|f| !f.meta.deleting) else { continue };
-                if servable(&view, namespace, &host).next().is_some() && free(&view, &host, namespace) {
+                let asked =
+                    servable(&view, namespace, &host).next().is_some() || prewired(&view, namespace, &host).is_some();
+                if asked && free(&view, &host, namespace) {
                     let spec = ClaimSpec {
                         host: host.as_text(),
                         namespace: namespace.into(),
@@ -129,7 +132,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
         status.state = ClaimState::Held;
         status.released_at = None;
         status.revoked_at = revoked;
-        status.apps = admitted.keys().cloned().collect();
+        status.apps = admitted.keys().filter(|name| *name != keys::PREWIRED).cloned().collect();
         status.placement = super::placement::place(draft, namespace, host, &admitted, &claim.status.placement);
         status.admitted = admitted;
         status.dns_changes.extend(super::record::changes_to_remember(&view, host));
@@ -198,10 +201,19 @@ fn admitted(
     if !stranger {
         let served = servable(&view, namespace, host);
         out.extend(served.map(|(key, app, review)| (key.name.clone(), snapshot(app, review))));
+        out.extend(prewired(&view, namespace, host).map(|ready| (keys::PREWIRED.to_owned(), ready)));
     }
     let mut revoked_since: Option<Wall> = None;
     for (app_name, before) in &claim.status.admitted {
         if out.contains_key(app_name) {
+            continue;
+        }
+        if app_name == keys::PREWIRED {
+            // The policy keeps it ready no more: names move to records of their own first.
+            if !stranger && !relieved(&view, namespace, host) {
+                draft.wait(format!("the names below {host} to stand on their own"));
+                out.insert(app_name.clone(), before.clone());
+            }
             continue;
         }
         let key = AppKey::new(namespace, app_name);
@@ -232,6 +244,23 @@ fn admitted(
         }
     }
     (out, revoked_since.map(Wall::rfc3339))
+}
+
+/// What a claim remembers of a domain that policies keep ready: an app without routes.
+fn prewired(view: &View<'_>, namespace: &str, host: &Host) -> Option<AdmittedApp> {
+    let name = view.reviews.get(namespace)?.rulebook.prewired.get(host)?;
+    Some(AdmittedApp { load_balancers: vec![name.clone()], ..AdmittedApp::default() })
+}
+
+/// Whether every host that the wildcard carried is led to by a record of its own.
+fn relieved(view: &View<'_>, namespace: &str, wildcard: &Host) -> bool {
+    let Some(desired) = view.desired.get(namespace) else { return true };
+    desired.hosts.iter().filter(|(host, _)| !host.is_wildcard() && wildcard.covers(host)).all(|(host, wanted)| {
+        wanted.placement.iter().all(|(name, index)| {
+            let shard = ShardKey { load_balancer: name.clone(), index: *index };
+            super::record::leads_to(view, host, &shard)
+        })
+    })
 }
 
 fn snapshot(app: &AppFacts, review: &AppReview) -> AdmittedApp {

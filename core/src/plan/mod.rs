@@ -17,6 +17,7 @@ mod load_balancer;
 mod owner;
 mod placement;
 mod policy;
+mod prewire;
 mod record;
 mod region;
 mod request;
@@ -44,7 +45,7 @@ pub use dns::zones_for;
 pub(crate) use placement::shards;
 pub(crate) use record::adopted_forms;
 pub use record::records;
-pub use rules::{pack, priority};
+pub use rules::{band, pack, priority};
 pub use shard::{ALLOWED_ATTRIBUTES, attributes};
 pub use write::{ClaimSpec, KubeWrite};
 

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatehouse_crds::{AdmittedApp, Placement, Tls};
+use gatehouse_crds::{AdmittedApp, ClaimState, Placement, Tls, keys};
 use gatehouse_route::Host;
 
 use crate::desired::HostDesired;
-use crate::identity::ShardKey;
+use crate::identity::{ShardKey, claim_name};
 use crate::time::Mono;
 use crate::world::LoadBalancerFacts;
 
@@ -46,6 +46,10 @@ pub(super) fn place(
             out.extend(now.get(name).map(|p| (name.clone(), p.clone())));
             continue;
         };
+        if let Some(carried) = carried(&view, namespace, host, name) {
+            out.insert(name.clone(), carried);
+            continue;
+        }
         if let Some(placement) = now.get(name) {
             out.insert(name.clone(), moved(draft, namespace, host, name, lb, placement));
             continue;
@@ -74,6 +78,15 @@ pub(super) fn place(
         }
     }
     out
+}
+
+/// Where the prewired wildcard stands that carries the host: it needs no room of its own there.
+fn carried(view: &View<'_>, namespace: &str, host: &Host, name: &str) -> Option<Placement> {
+    let wildcard = host.parent_wildcard().filter(|_| !host.is_wildcard())?;
+    let ready = view.reviews.get(namespace)?.rulebook.prewired.get(&wildcard)? == name;
+    let claim = view.world.claims.get(&claim_name(&wildcard)).filter(|c| ready && c.spec.namespace == namespace)?;
+    (claim.status.state == ClaimState::Held && claim.status.admitted.contains_key(keys::PREWIRED))
+        .then(|| claim.status.placement.get(name).cloned())?
 }
 
 /// One step of a move, if there is one.

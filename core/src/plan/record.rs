@@ -61,7 +61,7 @@ fn kept_zones(view: &View<'_>, host: &Host) -> BTreeSet<String> {
     view.desired
         .values()
         .filter_map(|d| d.hosts.get(host))
-        .flat_map(|h| h.placement.keys())
+        .flat_map(|h| h.placement.keys().filter(|lb| !h.carriers.contains_key(*lb)))
         .filter_map(|lb| zones_for(view, host, lb))
         .flatten()
         .collect()
@@ -132,8 +132,19 @@ fn publish(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &HostDes
             ));
         }
         for zone in zones {
-            if done.insert(zone.clone()) {
-                publish_in(draft, namespace, host, wanted, &shard, &zone);
+            if !done.insert(zone.clone()) {
+                continue;
+            }
+            match wanted.carriers.get(lb_name) {
+                Some(wildcard) if !super::prewire::shadowed(&view, namespace, host, &zone) => {
+                    // A record of its own from before goes when the wildcard answers everywhere.
+                    let carried = super::rules::rule_live(&view, &shard, namespace, wildcard).is_some()
+                        && published(&view, wildcard, &zone) == Some(true);
+                    if carried {
+                        take_back(draft, host, &zone);
+                    }
+                }
+                _ => publish_in(draft, namespace, host, wanted, &shard, &zone),
             }
         }
     }
@@ -222,6 +233,10 @@ fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &Host
     let right = wanted_records(&view, host, namespace, shard, alb);
     have.sort();
     if have == right {
+        return;
+    }
+    if let Some(other) = super::prewire::would_shadow(&view, namespace, host, zone) {
+        draft.wait(format!("{host}: {other} to have a record of its own, which this one would take out of DNS"));
         return;
     }
     let missing = missing(&view, namespace, host, wanted, shard);

@@ -18,9 +18,22 @@ use super::{Draft, Probe, View};
 const EXACT_BAND: RangeInclusive<u32> = 10_000..=39_999;
 const WILDCARD_BAND: RangeInclusive<u32> = 40_000..=49_899;
 
-/// The priorities among which a rule for these hosts has its own.
-pub(super) fn band(hosts: &BTreeSet<Host>) -> RangeInclusive<u32> {
-    if hosts.first().is_some_and(Host::is_wildcard) { WILDCARD_BAND } else { EXACT_BAND }
+/// Prewired wildcards are for many names and busy: an ALB is paid by the rules it tries.
+const PREWIRED_BAND: RangeInclusive<u32> = 5_000..=9_999;
+/// Exact hosts of others below a prewired domain stand before it.
+const BEFORE_PREWIRED_BAND: RangeInclusive<u32> = 1..=4_999;
+
+/// The priorities among which a rule for these hosts has its own. `prewired` says which wildcards are kept ready.
+#[must_use]
+pub fn band(hosts: &BTreeSet<Host>, prewired: impl Fn(&Host) -> bool) -> RangeInclusive<u32> {
+    let wildcard = hosts.first().is_some_and(Host::is_wildcard);
+    let ready = hosts.iter().any(|h| h.parent_wildcard().is_some_and(|w| prewired(if wildcard { h } else { &w })));
+    match (wildcard, ready) {
+        (false, false) => EXACT_BAND,
+        (true, false) => WILDCARD_BAND,
+        (false, true) => BEFORE_PREWIRED_BAND,
+        (true, true) => PREWIRED_BAND,
+    }
 }
 
 /// Pods that a rollout has beyond the replicas.
@@ -315,7 +328,12 @@ fn rules(
         .get(shard)
         .and_then(|s| s.rules.known())
         .map_or_else(BTreeSet::new, |rules| rules.values().map(|r| r.priority).collect());
-    let Some(priority) = priority(namespace, &packed, &taken) else {
+    let band = band(&packed, |w| super::prewire::ready(&view, w));
+    if super::shard::disordered(&view, shard) {
+        draft.wait(format!("the rules of {shard} to be in order"));
+        return false;
+    }
+    let Some(priority) = priority(namespace, &packed, band, &taken) else {
         draft.hold(format!("no free priority on {shard}"));
         return false;
     };
@@ -341,9 +359,13 @@ pub fn pack(missing: &[&Host], app: impl Fn(&Host) -> Option<String>) -> BTreeSe
 
 /// A priority that depends only on what the rule is for: after an unknown outcome the same rule would meet itself.
 #[must_use]
-pub fn priority(namespace: &str, hosts: &BTreeSet<Host>, taken: &BTreeSet<u32>) -> Option<u32> {
+pub fn priority(
+    namespace: &str,
+    hosts: &BTreeSet<Host>,
+    band: RangeInclusive<u32>,
+    taken: &BTreeSet<u32>,
+) -> Option<u32> {
     let first = hosts.first()?;
-    let band = band(hosts);
     let (low, span) = (*band.start(), band.end() - band.start() + 1);
     let seed = u32::from_str_radix(&short_hash(format!("{namespace}\n{first}").as_bytes(), 4), 16).ok()? % span;
     (0..span).map(|i| low + (seed + i) % span).find(|p| !taken.contains(p))
@@ -456,6 +478,7 @@ fn targets(
 /// enough. One that we did not make may still be taken away by a former leader's last call.
 pub(super) fn rule_live(view: &View<'_>, shard: &ShardKey, namespace: &str, host: &Host) -> Option<String> {
     let observed = view.observed.shards.get(shard)?;
+    let host = super::prewire::carrier(view, namespace, host, &shard.load_balancer);
     let (arn, _) = rules_of(view, shard, namespace)?.into_iter().find(|(_, r)| r.hosts.contains(host))?;
     if observed.going.contains(host) {
         return None;

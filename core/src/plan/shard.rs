@@ -222,10 +222,11 @@ fn priorities(draft: &mut Draft<'_>, shard: &ShardKey, region: &str) {
     for (arn, rule) in rules {
         let ours = rule.cluster.as_ref() == Some(&view.settings.cluster_id.0);
         let (Some(namespace), true) = (&rule.namespace, ours && !rule.hosts.is_empty()) else { continue };
-        if super::rules::band(&rule.hosts).contains(&rule.priority) {
+        let band = super::rules::band(&rule.hosts, |w| super::prewire::ready(&view, w));
+        if band.contains(&rule.priority) {
             continue;
         }
-        if let Some(priority) = super::priority(namespace, &rule.hosts, &taken) {
+        if let Some(priority) = super::priority(namespace, &rule.hosts, band, &taken) {
             taken.insert(priority);
             moved.insert(arn.clone(), priority);
         }
@@ -234,6 +235,16 @@ fn priorities(draft: &mut Draft<'_>, shard: &ShardKey, region: &str) {
         let call = AwsCall::SetRulePriorities { priorities: moved };
         draft.call("set rule priorities", region, Scope::Rules(shard.clone()), call);
     }
+}
+
+/// Whether a rule of ours stands outside its band: until that is mended a new one might stand in the wrong order to it.
+pub(super) fn disordered(view: &View<'_>, shard: &ShardKey) -> bool {
+    let rules = view.observed.shards.get(shard).and_then(|s| s.rules.known());
+    rules.into_iter().flat_map(|r| r.values()).any(|rule| {
+        rule.cluster.as_ref() == Some(&view.settings.cluster_id.0)
+            && !rule.hosts.is_empty()
+            && !super::rules::band(&rule.hosts, |w| super::prewire::ready(view, w)).contains(&rule.priority)
+    })
 }
 
 /// Why the Region takes no ALB more.

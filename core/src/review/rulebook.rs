@@ -35,6 +35,8 @@ pub struct Rulebook {
     pub enforcement: BTreeMap<String, Enforcement>,
     /// Exceptions.
     pub exceptions: Vec<Exception>,
+    /// Wildcards that are kept ready for this namespace, with the load balancer of each.
+    pub prewired: BTreeMap<Host, String>,
     /// Labels that mutation adds.
     pub default_labels: BTreeMap<String, String>,
     /// Grants that could not be read, each with its policy: they grant nothing.
@@ -56,7 +58,16 @@ impl Rulebook {
             }
             book.policies.push(name.clone());
             book.add(name, policy);
+            for prewire in policy.spec.prewire.iter().filter(|p| p.namespace == namespace) {
+                if let Ok(wildcard) = Host::parse(&format!("*.{}", prewire.domain)) {
+                    book.prewired.entry(wildcard).or_insert_with(|| prewire.load_balancer.clone());
+                }
+            }
         }
+        // Nothing is kept ready that the namespace may not use.
+        let mut prewired = std::mem::take(&mut book.prewired);
+        prewired.retain(|host, lb| book.grants(host) && book.load_balancers.contains(lb));
+        book.prewired = prewired;
         book
     }
 

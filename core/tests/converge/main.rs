@@ -9,6 +9,7 @@ mod day;
 mod drift;
 mod lifecycle;
 mod names;
+mod prewire;
 mod shards;
 
 use gatehouse_core::{ClusterId, Settings};
