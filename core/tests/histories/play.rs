@@ -359,7 +359,8 @@ fn watch(sim: &Sim, order: &Order) {
 }
 
 fn answered(sim: &Sim, host: &str, address: &str) {
-    if sim.now < sim.tampered_until {
+    // Between sending and a late effect somebody may have deleted the pods: nobody can know.
+    if sim.now < sim.tampered_until || sim.late {
         return;
     }
     let edge = edge_of(&sim.aws, &sim.cluster.world, sim.now, host, Some(address));

@@ -85,6 +85,8 @@ pub struct Sim {
     pub faults: Vec<(u64, Fault)>,
     /// Called after every AWS call and Kubernetes write that had its effect.
     pub watch: Option<fn(&Sim, &Order)>,
+    /// Whether what takes effect now was sent seconds ago: what it rests on may have gone since.
+    pub late: bool,
     /// Until when a stranger's hand in AWS may not have been noticed, for watchers.
     pub tampered_until: u64,
     /// Refusals for a quota of what the engine should have counted itself.
@@ -124,6 +126,7 @@ impl Sim {
             keep: LOG,
             faults: Vec::new(),
             watch: None,
+            late: false,
             tampered_until: 0,
             quota_refusals: Vec::new(),
             throttled: 0,
@@ -278,7 +281,9 @@ impl Sim {
             Due::Watch(term, delta) if term == self.term => self.engine.handle(now, Event::Kube(delta)),
             Due::Effect(term, order) => {
                 let former = term != self.term;
+                self.late = true;
                 let _ = self.perform_for(&order, former);
+                self.late = false;
             }
             Due::Deliver(..) | Due::Watch(..) => {}
         }
