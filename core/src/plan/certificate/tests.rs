@@ -49,7 +49,7 @@ fn scene(certificates: &[(&str, &[&str], i64)]) -> Scene {
     observed.certificates.entry("here".into()).or_default().set(Mono(1), listing);
     let hosts = ["shop.example.com", "*.example.com"].map(|h| Host::parse(h).unwrap());
     let rulebook = Rulebook { hosts: hosts.into(), ..Rulebook::default() };
-    let wanted = HostDesired { apps: vec!["app".into()], placement: [("lb".to_owned(), 0)].into(), tls: None };
+    let wanted = HostDesired { placement: [("lb".to_owned(), 0)].into(), ..HostDesired::default() };
     let desired = NamespaceDesired {
         hosts: [(host(), wanted)].into(),
         shards: [(shard(), BTreeSet::from([host()]))].into(),
