@@ -27,6 +27,8 @@ pub struct HostDesired {
     pub apps: Vec<String>,
     /// Shard index by load balancer: where names point, or will.
     pub placement: BTreeMap<String, u32>,
+    /// Load balancers that its apps name no more, as long as names may lead there: served on, nothing else.
+    pub leaving: BTreeSet<String>,
     /// The prewired wildcard that carries it, by load balancer: it needs no rule, record or certificate of its own.
     pub carriers: BTreeMap<String, Host>,
     /// The certificate source of the oldest app; `None` is what the load balancer gives.
@@ -133,11 +135,13 @@ pub fn desired(
         apps.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
         let Some(first) = apps.first() else { continue };
         let mut placement: BTreeMap<String, u32> = BTreeMap::new();
+        let mut leaving = BTreeSet::new();
         let carriers = carriers(host, claims, prewired);
         for (name, p) in &claim.status.placement {
             let stands =
                 world.load_balancers.contains_key(name) && apps.iter().any(|a| a.load_balancers.contains(name));
             if !stands {
+                leaving.extend(world.load_balancers.contains_key(name).then(|| name.clone()));
                 continue;
             }
             // A host that moves is served on both sides; names point to the first.
@@ -152,8 +156,10 @@ pub fn desired(
             }
         }
         let apps_of_host = apps.iter().map(|a| a.name.clone()).collect();
-        out.hosts
-            .insert(host.clone(), HostDesired { apps: apps_of_host, placement, carriers, tls: first.app.tls.clone() });
+        out.hosts.insert(
+            host.clone(),
+            HostDesired { apps: apps_of_host, placement, leaving, carriers, tls: first.app.tls.clone() },
+        );
         served.insert(host.clone(), apps);
     }
     if out.hosts.is_empty() {
@@ -204,8 +210,8 @@ fn table(
     let mut ports: BTreeMap<Port, PortTable> = BTreeMap::new();
     let mut resolver = settings.cluster_dns;
     for (host, apps) in served {
-        let placement = out.hosts[host].placement.clone();
-        for name in placement.keys() {
+        let HostDesired { placement, leaving, .. } = out.hosts[host].clone();
+        for name in placement.keys().chain(&leaving) {
             let Some(lb) = world.load_balancers.get(name) else { continue };
             let Ok(port) = Port::try_from(i64::from(lb.spec.edge.port)) else { continue };
             let entry = ports.entry(port).or_insert_with(|| port_table(name, lb));
@@ -217,7 +223,8 @@ fn table(
                 resolver = address;
             }
             let cap = Seconds::parse(&lb.spec.edge.max_timeout).unwrap_or(default_seconds("300s"));
-            let here: Vec<&Served> = apps.iter().filter(|a| a.load_balancers.contains(name)).collect();
+            let here: Vec<&Served> =
+                apps.iter().filter(|a| leaving.contains(name) || a.load_balancers.contains(name)).collect();
             let routes = merge(host, &here, cap, services, &mut out.notes);
             entry.hosts.insert(host.clone(), routes);
         }

@@ -3,6 +3,7 @@
 use gatehouse_crds::{ShardStatus, SharedLoadBalancerStatus, keys};
 
 use crate::identity::ShardKey;
+use crate::observed::Scope;
 
 use super::condition::{Judged, condition, no, summary, yes};
 use super::{Draft, KubeWrite, PartKey, View, to_json};
@@ -11,7 +12,11 @@ pub(super) fn plan(draft: &mut Draft<'_>, name: &str) {
     let view = draft.view;
     let Some(lb) = view.world.load_balancers.get(name) else { return };
     let shards: Vec<ShardKey> = view.observed.shards.keys().filter(|s| s.load_balancer == name).cloned().collect();
-    let exists = unread(&view, name, lb).next().is_some()
+    // A former leader's last call may have made an ALB that no claim and no status names: only the Region's list does.
+    let former = view.memory.started.plus(view.settings.call_deadline);
+    let listed = view.observed.read_at(&Scope::LoadBalancers(lb.spec.region.clone())) >= former;
+    let exists = !listed
+        || unread(&view, name, lb).next().is_some()
         || shards.iter().any(|s| view.observed.shards[s].load_balancer.last().is_none_or(Option::is_some));
     let write = |finalizers| KubeWrite::LoadBalancerFinalizers {
         name: name.to_owned(),

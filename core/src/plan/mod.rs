@@ -358,7 +358,8 @@ impl<'a> Draft<'a> {
         let read = self.view.observed.read_at(&scope);
         // A former leader's last call may take effect after our first read: that read is made once more.
         let former = self.view.memory.started.plus(self.view.settings.call_deadline);
-        let again = matches!(scope, Scope::Rules(_) | Scope::Zone(_) | Scope::Targets(_)) && read < former;
+        let again = matches!(scope, Scope::Rules(_) | Scope::Zone(_) | Scope::Targets(_) | Scope::LoadBalancers(_))
+            && read < former;
         let due = read.plus(max_age).min(if again { former } else { Mono(u64::MAX) });
         if !unknown && self.now() < due {
             self.wake(due);

@@ -140,6 +140,17 @@ fn left_behind(draft: &mut Draft<'_>, host: &Host, name: &str, lb: &LoadBalancer
     true
 }
 
+/// Until when clients may still come to a shard for a host whose names lead to another load balancer now.
+pub(super) fn remembered(view: &View<'_>, namespace: &str, host: &Host, shard: &ShardKey) -> Option<Mono> {
+    let wanted = view.desired.get(namespace)?.hosts.get(host)?;
+    let lb = view.world.load_balancers.get(&shard.load_balancer)?;
+    let elsewhere = wanted.leaving.contains(&shard.load_balancer);
+    let zones = super::zones_for(view, host, &shard.load_balancer).filter(|_| elsewhere)?;
+    let flips = zones.iter().filter_map(|zone| view.memory.flipped.get(&(zone.clone(), host.clone())));
+    let until = flips.max()?.plus(client_memory(view, lb));
+    (view.now.mono < until).then_some(until)
+}
+
 /// Milliseconds during which clients may come to an address that DNS names no more: the record's TTL, or a connection
 /// that they keep.
 fn client_memory(view: &View<'_>, lb: &LoadBalancerFacts) -> u64 {

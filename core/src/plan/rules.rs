@@ -271,9 +271,16 @@ fn rules(
             continue;
         }
         // Names of a host that stays on the shard through another rule may go on leading here.
-        let mut leaving = rule.hosts.iter().filter(|h| !keep.contains(*h) && !hosts.contains(*h));
-        if !leaving.all(|h| super::record::off(&view, h, shard)) {
+        let leaving: Vec<&Host> = rule.hosts.iter().filter(|h| !keep.contains(*h) && !hosts.contains(*h)).collect();
+        if !leaving.iter().all(|h| super::record::off(&view, h, shard)) {
             draft.wait(format!("names of {namespace} to lead elsewhere before their rule goes"));
+            continue;
+        }
+        if let Some(until) =
+            leaving.iter().filter_map(|h| super::placement::remembered(&view, namespace, h, shard)).max()
+        {
+            draft.wake(until);
+            draft.wait(format!("clients of {namespace} to forget {shard}"));
             continue;
         }
         let call = if keep.is_empty() {

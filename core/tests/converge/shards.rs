@@ -142,3 +142,29 @@ fn a_namespace_moves_without_a_gap() {
     assert_eq!(rules(&sim).iter().sum::<usize>(), 3, "{}", sim.tail());
     assert_eq!((shard_of(&sim, "team-a-0.example.com"), shard_of(&sim, "team-b-0.example.com")), (1, 0));
 }
+
+/// An app goes from one load balancer to another: names flip when the new side is whole, and the old side serves on until
+/// no client can remember it.
+#[test]
+fn an_app_changes_its_load_balancer_without_a_gap() {
+    let mut sim = start(100);
+    let second = BALANCER.replace("default: true", "default: false").replace("port: 8080", "port: 8082");
+    sim.cluster.load_balancer("second", &second);
+    let both = policy("team-a", "[team-a-0.example.com]").replace("[public]", "[public, second]");
+    sim.cluster.policy("team-a", &both);
+    publish(&mut sim, "team-a", 0);
+    sim.run(60_000);
+    sim.guard.insert("team-a-0.example.com".into(), "team-a".into());
+    let moved = app("[team-a-0.example.com]", "web") + "loadBalancers: [second]\n";
+    sim.cluster.app("team-a", "app-0", &moved);
+    sim.run(120_000);
+    let rules = |sim: &Sim| sim.aws.essence().to_string().matches("team-a-0.example.com\"]").count();
+    let table = sim.engine.desired()["team-a"].table.clone().unwrap();
+    assert_eq!(table.ports.len(), 2, "the old side serves on while clients may come: {:?}", table.ports.keys());
+    assert!(ready(&sim, "team-a", "app-0"), "{}", sim.tail());
+    let before = rules(&sim);
+    assert!(before >= 2, "a rule on each side");
+    sim.run(2 * 3_600_000);
+    assert_eq!(sim.engine.desired()["team-a"].table.clone().unwrap().ports.len(), 1, "{}", sim.tail());
+    assert_eq!(rules(&sim), before / 2, "{}", sim.tail());
+}
