@@ -29,6 +29,26 @@ pub(super) fn zones_of(view: &View<'_>, lb: &LoadBalancerFacts) -> BTreeSet<Stri
         .collect()
 }
 
+/// Zones that the load balancer names and nobody can find, each with the cure.
+pub(super) fn unreadable(view: &View<'_>, lb: &LoadBalancerFacts) -> Vec<String> {
+    let Some(known) = view.observed.zones.known() else { return Vec::new() };
+    let named = lb.spec.dns.zones.iter().enumerate();
+    named
+        .filter_map(|(i, zone)| {
+            let private = zone.visibility.unwrap_or_default() == Visibility::Private;
+            let wrong = match known.iter().find(|k| k.id == zone.id) {
+                None => "is no hosted zone of this account, or its role may not read it; correct the id".to_owned(),
+                Some(k) if k.private != private => {
+                    let is = if k.private { "Private" } else { "Public" };
+                    format!("is {is}; set visibility: {is}")
+                }
+                Some(_) => return None,
+            };
+            Some(format!("spec.dns.zones[{i}].id: {} {wrong}", zone.id))
+        })
+        .collect()
+}
+
 /// Roles to assume for zones of other accounts, by zone.
 pub(super) fn roles(view: &View<'_>) -> BTreeMap<String, String> {
     let zones = view.world.load_balancers.values().flat_map(|lb| &lb.spec.dns.zones);

@@ -117,6 +117,7 @@ fn load_balancer_status(
         held.extend(super::plan(view, &PartKey::Shard(shard.clone())).held);
     }
     held.extend(decision.held);
+    held.extend(super::dns::unreadable(view, lb));
     rows.extend(unread(view, name, lb).cloned());
     rows.sort_by_key(|row| row.shard);
     let generation = lb.meta.generation;
