@@ -186,7 +186,8 @@ pub struct DnsRouting {
     #[schemars(length(min = 1, max = 128))]
     pub set_identifier: String,
     /// Share of the answers, against the other clusters' weights.
-    pub weight: u8,
+    #[schemars(range(min = 0, max = 255))]
+    pub weight: i32,
 }
 
 /// A hosted zone.

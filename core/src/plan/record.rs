@@ -286,7 +286,10 @@ pub fn records(
     alias: &Alias,
     routing: Option<&DnsRouting>,
 ) -> Vec<Record> {
-    let routing = routing.map(|r| Routing { set_identifier: r.set_identifier.clone(), weight: Some(r.weight) });
+    let routing = routing.map(|r| Routing {
+        set_identifier: r.set_identifier.clone(),
+        weight: Some(u8::try_from(r.weight.clamp(0, 255)).unwrap_or(u8::MAX)),
+    });
     let record = |name: String, data| Record { name, routing: routing.clone(), data };
     let mut out = vec![record(host.as_text(), RecordData::A(alias.clone()))];
     if addresses != IpAddressType::Ipv4 {
