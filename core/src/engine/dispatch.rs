@@ -8,6 +8,18 @@ use crate::time::Mono;
 
 /// Most records of one Route 53 batch: a CREATE and a DELETE count one each, and AWS takes 1,000.
 const BATCH: usize = 900;
+/// Most characters of values in one batch: AWS takes 32,000.
+const BATCH_CHARACTERS: usize = 30_000;
+
+/// Characters of the values that a change carries; aliases have none.
+fn characters(changes: &[RecordChange]) -> usize {
+    let of = |c: &RecordChange| match &c.record.data {
+        RecordData::A(_) | RecordData::Aaaa(_) => 0,
+        RecordData::Txt { value, .. } | RecordData::Cname { value, .. } => value.len(),
+        RecordData::Addresses { values, .. } => values.iter().map(String::len).sum(),
+    };
+    changes.iter().map(of).sum()
+}
 
 impl Engine {
     /// The best ready step of a free lane: of all tenants the one served longest ago.
@@ -105,6 +117,7 @@ impl Engine {
                     let fits = *same == zone
                         && candidate.key != step.key
                         && all.len() + changes.len() <= BATCH
+                        && characters(&all) + characters(changes) <= BATCH_CHARACTERS
                         && proof == proves(changes)
                         && !(proof && changes.iter().any(|c| all.contains(c)));
                     // Its part was planned before the last outcome at most by a wake; records are guarded by CREATE and DELETE.

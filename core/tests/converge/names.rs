@@ -262,3 +262,29 @@ fn a_take_over_survives_every_fault() {
         }
     }
 }
+
+/// Four hundred names at once are more than one batch takes, in records or in characters: none is refused.
+#[test]
+fn batches_keep_to_what_route_53_takes() {
+    let mut sim = start("");
+    // All become healthy at the same time, so all names are ready at once.
+    let after = awsim_model::Millis(60_000);
+    sim.aws.settings_mut().health = awsim_model::settings::HealthSource::Automatic { after };
+    let hosts: Vec<String> = (0..400).map(|i| format!("n{i}.example.com")).collect();
+    let namespaces: Vec<String> = (0..4).map(|i| format!("a-namespace-with-a-name-of-some-length-{i}")).collect();
+    for (i, ns) in namespaces.iter().enumerate() {
+        sim.cluster.namespace(ns);
+        sim.cluster.service(ns, "web", 8080);
+        sim.cluster.policy(ns, &policy(ns, &format!("[{}]", hosts[i * 100..(i + 1) * 100].join(", "))));
+        for (j, chunk) in hosts[i * 100..(i + 1) * 100].chunks(20).enumerate() {
+            sim.cluster.app(ns, &format!("app-{j}"), &app(&format!("[{}]", chunk.join(", ")), "web"));
+        }
+    }
+    sim.tally = true;
+    sim.run(300_000);
+    for ns in &namespaces {
+        assert!(ready(&sim, ns, "app-4"), "{:?}\n{}", dns(&sim, ns, "app-4"), sim.tail());
+    }
+    assert!(!sim.lines().any(|l| l.contains("InvalidChangeBatch")), "{}", sim.tail());
+    assert!(sim.by_name["ChangeRecords"] < 40, "{} changes for 400 names", sim.by_name["ChangeRecords"]);
+}
