@@ -8,6 +8,7 @@ mod bad_input;
 mod certificates;
 mod day;
 mod drift;
+mod fairness;
 mod lifecycle;
 mod names;
 mod prewire;

@@ -15,4 +15,4 @@ mod sim;
 pub use adapter::Adapter;
 pub use cluster::Cluster;
 pub use data_plane::{edge_behind, edge_of};
-pub use sim::{Fault, Sim, short};
+pub use sim::{Fault, Sim, Weather, short};

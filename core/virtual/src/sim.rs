@@ -35,6 +35,17 @@ impl Fault {
     pub const ALL: [Fault; 5] = [Fault::Before, Fault::After, Fault::Lost, Fault::Late, Fault::LeaderChange];
 }
 
+/// How a call goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// As always.
+    Fair,
+    /// It takes so many milliseconds.
+    Slow(u64),
+    /// AWS says that we are too fast.
+    Throttled,
+}
+
 #[derive(Clone)]
 enum Line {
     Sent(u64, u64, Order, Option<Fault>),
@@ -85,6 +96,8 @@ pub struct Sim {
     pub faults: Vec<(u64, Fault)>,
     /// Called after every AWS call and Kubernetes write that had its effect.
     pub watch: Option<fn(&Sim, &Order)>,
+    /// Calls that go badly all the time.
+    pub weather: Option<fn(&AwsCall) -> Weather>,
     /// Whether what takes effect now was sent seconds ago: what it rests on may have gone since.
     pub late: bool,
     /// Until when a stranger's hand in AWS may not have been noticed, for watchers.
@@ -126,6 +139,7 @@ impl Sim {
             keep: LOG,
             faults: Vec::new(),
             watch: None,
+            weather: None,
             late: false,
             tampered_until: 0,
             quota_refusals: Vec::new(),
@@ -313,7 +327,17 @@ impl Sim {
         if !audit || fault.is_some() {
             self.say(Line::Sent(self.now, self.calls, effect.order.clone(), fault));
         }
-        let (term, id, soon) = (self.term, effect.id, self.now + LATENCY);
+        let weather = match (&effect.order, self.weather) {
+            (Order::Aws { call, .. }, Some(weather)) => weather(call),
+            _ => Weather::Fair,
+        };
+        let latency = if let Weather::Slow(ms) = weather { ms } else { LATENCY };
+        let (term, id, soon) = (self.term, effect.id, self.now + latency);
+        if weather == Weather::Throttled {
+            let refusal = Refusal { class: RefusalClass::Throttled, message: "Throttling: Rate exceeded".into() };
+            self.at(soon, Due::Deliver(term, id, Outcome::Refused(refusal)));
+            return;
+        }
         match fault {
             None => {
                 let outcome = self.perform(&effect.order);
