@@ -50,13 +50,12 @@ fn second(sim: &mut Sim) -> u64 {
 }
 
 fn first_zone(call: &AwsCall) -> bool {
-    let zone = match call {
+    match call {
         AwsCall::ReadZoneRecords { zone } | AwsCall::ReadRecords { zone, .. } | AwsCall::ChangeRecords { zone, .. } => {
-            zone
+            zone == "Z0EXAMPLE1"
         }
-        _ => return false,
-    };
-    zone == "Z0EXAMPLE1"
+        _ => false,
+    }
 }
 
 fn slow(call: &AwsCall) -> Weather {
