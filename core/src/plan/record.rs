@@ -104,7 +104,8 @@ pub(super) fn known(draft: &mut Draft<'_>, zone: &str, host: &Host) -> Option<Ho
         draft.wait(format!("zone {zone} to be listed"));
         return None;
     }
-    if single {
+    // Hardly ever: the names to ask for are made only then.
+    if single && draft.view.observed.unknown(&scope) {
         let forms = adopted_forms(draft.view.world);
         let mut names = marker::names(host, &forms);
         names.extend([host.as_text(), marker_name(host)]);
