@@ -240,28 +240,10 @@ impl Cluster {
                 Ok(Answer::Claim(facts))
             }
             KubeWrite::ClaimStatus { name, resource_version, status } => {
-                let Some(old) = self.world.claims.get(&name).filter(|c| c.meta.resource_version == resource_version)
-                else {
-                    return Err(stale("Conflict"));
-                };
-                let mut facts = (**old).clone();
-                facts.status = serde_json::from_str(&status).unwrap();
-                facts.meta.resource_version = self.bump();
-                let facts = Arc::new(facts);
-                self.put(Delta::Claim(name, Some(facts.clone())));
-                Ok(Answer::Claim(facts))
+                self.claim(name, resource_version, |c| c.status = serde_json::from_str(&status).unwrap())
             }
             KubeWrite::ClaimSpec { name, resource_version, spec } => {
-                let Some(old) = self.world.claims.get(&name).filter(|c| c.meta.resource_version == resource_version)
-                else {
-                    return Err(stale("Conflict"));
-                };
-                let mut facts = (**old).clone();
-                facts.spec = spec.into();
-                facts.meta.resource_version = self.bump();
-                let facts = Arc::new(facts);
-                self.put(Delta::Claim(name, Some(facts.clone())));
-                Ok(Answer::Claim(facts))
+                self.claim(name, resource_version, |c| c.spec = spec.into())
             }
             KubeWrite::DeleteClaim { name, uid, resource_version } => {
                 let fits = |c: &Arc<ClaimFacts>| c.meta.uid == uid && c.meta.resource_version == resource_version;
@@ -331,6 +313,23 @@ impl Cluster {
             KubeWrite::PodTable { pod, table, .. } => self.pod(&pod, |p| p.table = Some(table)),
             KubeWrite::PodHealthy { pod, healthy, .. } => self.pod(&pod, |p| p.target_healthy = Some(healthy)),
         }
+    }
+
+    fn claim(
+        &mut self,
+        name: String,
+        resource_version: u64,
+        change: impl FnOnce(&mut ClaimFacts),
+    ) -> Result<Answer, Refusal> {
+        let Some(old) = self.world.claims.get(&name).filter(|c| c.meta.resource_version == resource_version) else {
+            return Err(stale("Conflict"));
+        };
+        let mut facts = (**old).clone();
+        change(&mut facts);
+        facts.meta.resource_version = self.bump();
+        let facts = Arc::new(facts);
+        self.put(Delta::Claim(name, Some(facts.clone())));
+        Ok(Answer::Claim(facts))
     }
 
     fn pod(&mut self, key: &AppKey, change: impl FnOnce(&mut PodFacts)) -> Result<Answer, Refusal> {
