@@ -146,6 +146,19 @@ pub(crate) fn inside(file: &Path) -> BTreeSet<Identity> {
         .collect()
 }
 
+/// Living processes that are about to make or enter the namespace: their command line names it, and until they have
+/// done so [`inside`] cannot see them. One that outlived its starter would make the namespace after it was taken down.
+pub(crate) fn on_the_way(tag: &str, file: &Path) -> BTreeSet<Identity> {
+    let enters = format!("--net={}", file.display());
+    let named = |word: &[u8]| word == tag.as_bytes() || word == enters.as_bytes();
+    let starts = |words: &[u8]| {
+        let program = words.split(|byte| *byte == 0).next().and_then(|path| path.rsplit(|byte| *byte == b'/').next());
+        matches!(program, Some(b"ip" | b"nsenter" | b"setsid")) && words.split(|byte| *byte == 0).any(named)
+    };
+    let of_it = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| starts(&words));
+    all_pids().into_iter().filter(of_it).filter_map(Identity::of).collect()
+}
+
 fn all_pids() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()

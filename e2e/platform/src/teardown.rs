@@ -17,7 +17,8 @@ use crate::{cgroup, cluster, netns};
 pub fn down(cache: &Cache, name: &Name) -> Result<bool> {
     let run = cache.run(name);
     let lock = cluster::lock(cache, name)?;
-    if lock.try_lock().is_err() {
+    // A killed owner's lock outlives it for the moment that a child of its needs to become another program.
+    if !poll(Duration::from_millis(300), Duration::from_millis(10), || lock.try_lock().is_ok()) {
         eprintln!("platform {name}: another process is bringing it up or owns it; ending what it started");
     }
     let there = run.path().exists() || netns::file(name).exists() || cgroup::exists(&name.tagged());
@@ -56,6 +57,7 @@ pub(crate) fn sweep(name: &Name, run: &RunDir) -> Result<()> {
     let mut left = BTreeSet::new();
     let all_gone = poll(Duration::from_secs(15), Duration::from_millis(20), || {
         left = process::recorded(run).into_iter().map(|(_, id)| id).collect();
+        left.extend(process::on_the_way(&name.tagged(), &netns::file(name)));
         left.extend(process::inside(&netns::file(name)));
         left.extend(cgroup::processes(&name.tagged()));
         left.iter().for_each(|id| id.signal(Signal::KILL));
