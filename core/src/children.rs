@@ -4,12 +4,14 @@
 //! child carries the hash of its fragment so that a new leader need not apply what already stands.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use gatehouse_crds::{NetworkPolicyPeer, keys};
-use gatehouse_route::{RouteTable, short_hash};
+use gatehouse_route::{Label, Port, RouteTable, short_hash};
 use serde_json::{Value, json};
 
-use crate::desired::{BackendService, Fragment, subnet_cidrs};
+use crate::desired::{BackendService, subnet_cidrs};
 use crate::identity::twin_name;
 use crate::settings::Settings;
 use crate::world::{ChildKey, ChildKind, World};
@@ -32,72 +34,119 @@ impl ChildKind {
     }
 }
 
-/// Every child of a namespace with this table.
-#[must_use]
-pub fn fragments(
-    world: &World,
-    settings: &Settings,
-    namespace: &str,
-    table: &RouteTable,
-    edge_policies: bool,
-    backends: &[BackendService],
-) -> BTreeMap<ChildKey, Fragment> {
-    let mut out = BTreeMap::new();
-    let mut put = |kind: ChildKind, name: &str, component: &str, content: Option<String>, body: Value| {
-        let key = ChildKey { kind, namespace: namespace.to_owned(), name: name.to_owned() };
-        let fragment = finish(&key, component, content, body);
-        out.insert(key, fragment);
-    };
-    let edge = keys::EDGE_NAME;
-    let text = table.to_json();
-    put(ChildKind::ServiceAccount, edge, keys::EDGE, None, json!({ "automountServiceAccountToken": false }));
-    put(
-        ChildKind::ConfigMap,
-        edge,
-        keys::EDGE,
-        Some(RouteTable::hash_of(&text)),
-        json!({ "data": { keys::TABLE_KEY: text } }),
-    );
-    put(ChildKind::Deployment, edge, keys::EDGE, None, deployment(world, settings, table));
-    put(
-        ChildKind::PodDisruptionBudget,
-        edge,
-        keys::EDGE,
-        None,
-        json!({ "spec": { "maxUnavailable": 1, "selector": { "matchLabels": edge_labels() } } }),
-    );
-    put(
-        ChildKind::Service,
-        edge,
-        keys::EDGE,
-        None,
-        json!({ "spec": { "clusterIP": "None", "selector": edge_labels(), "ports": [{ "name": "metrics", "port": keys::METRICS_PORT, "protocol": "TCP" }] } }),
-    );
-    for backend in backends {
-        let name = twin_name(&backend.service);
-        put(ChildKind::Service, &name, keys::BACKEND, None, twin(backend));
-        if let Some(peers) = &backend.closed_to {
-            put(ChildKind::NetworkPolicy, &name, keys::BACKEND, None, backend_policy(backend, peers));
-        }
-    }
-    if edge_policies {
-        put(ChildKind::NetworkPolicy, edge, keys::EDGE, None, edge_policy(world, settings, table));
-    }
-    out
+/// One child as it should be: the exact fragment for server-side apply.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fragment {
+    /// apiVersion and kind, up to the opening of the metadata.
+    head: String,
+    /// The metadata but for the annotation with the hash.
+    metadata: String,
+    /// The rest, as many namespaces share it.
+    section: Arc<str>,
+    /// Hash of the fragment.
+    pub hash: String,
+    /// For the ConfigMap, the hash of the table in it.
+    pub content: Option<String>,
 }
 
-fn finish(key: &ChildKey, component: &str, content: Option<String>, mut body: Value) -> Fragment {
-    let (api_version, kind) = key.kind.api();
-    body["apiVersion"] = json!(api_version);
-    body["kind"] = json!(kind);
-    body["metadata"] = json!({
-        "name": key.name,
-        "namespace": key.namespace,
-        "labels": { keys::MANAGED_BY: keys::MANAGED_BY_VALUE, keys::COMPONENT: component },
-    });
-    let hash = short_hash(body.to_string().as_bytes(), 8);
-    body["metadata"]["annotations"] = json!({ keys::FRAGMENT: hash });
-    Fragment { json: body.to_string(), hash, content }
+impl Fragment {
+    fn new(key: &ChildKey, component: &str, content: Option<String>, section: Arc<str>) -> Self {
+        let (api_version, kind) = key.kind.api();
+        let head = format!("{{\"apiVersion\":\"{api_version}\",\"kind\":\"{kind}\",\"metadata\":{{");
+        let labels = json!({ keys::MANAGED_BY: keys::MANAGED_BY_VALUE, keys::COMPONENT: component });
+        let (name, namespace) = (json!(key.name), json!(key.namespace));
+        let metadata = format!("\"labels\":{labels},\"name\":{name},\"namespace\":{namespace}");
+        let hash = short_hash(format!("{head}{metadata}}},{section}}}").as_bytes(), 8);
+        Fragment { head, metadata, section, hash, content }
+    }
+
+    /// The JSON, with its hash in an annotation.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let Fragment { head, metadata, section, hash, .. } = self;
+        format!("{head}\"annotations\":{{\"{}\":\"{hash}\"}},{metadata}}},{section}}}", keys::FRAGMENT)
+    }
+}
+
+/// `"name":value`, the way a section of a fragment is written.
+fn section(name: &str, value: &Value) -> Arc<str> {
+    format!("\"{name}\":{value}").into()
+}
+
+/// What the edges of namespaces have in common: made once for many of them.
+pub struct Common<'a> {
+    world: &'a World,
+    settings: &'a Settings,
+    account: Arc<str>,
+    budget: Arc<str>,
+    service: Arc<str>,
+    /// Deployment and policy by the ports, their load balancers, and the resolver.
+    edges: BTreeMap<(Vec<(Port, Label)>, IpAddr), (Arc<str>, Arc<str>)>,
+}
+
+impl<'a> Common<'a> {
+    /// Of this world.
+    #[must_use]
+    pub fn new(world: &'a World, settings: &'a Settings) -> Self {
+        let budget = json!({ "maxUnavailable": 1, "selector": { "matchLabels": edge_labels() } });
+        let metrics = json!({ "name": "metrics", "port": keys::METRICS_PORT, "protocol": "TCP" });
+        let service = json!({ "clusterIP": "None", "selector": edge_labels(), "ports": [metrics] });
+        Common {
+            world,
+            settings,
+            account: section("automountServiceAccountToken", &json!(false)),
+            budget: section("spec", &budget),
+            service: section("spec", &service),
+            edges: BTreeMap::new(),
+        }
+    }
+
+    fn edge(&mut self, table: &RouteTable) -> (Arc<str>, Arc<str>) {
+        let ports = table.ports.iter().map(|(port, served)| (*port, served.load_balancer.clone())).collect();
+        let made = self.edges.entry((ports, table.resolver)).or_insert_with(|| {
+            let deployment = deployment(self.world, self.settings, table);
+            (section("spec", &deployment), section("spec", &edge_policy(self.world, self.settings, table)))
+        });
+        made.clone()
+    }
+
+    /// Every child of a namespace with this table.
+    #[must_use]
+    pub fn fragments(
+        &mut self,
+        namespace: &str,
+        table: &RouteTable,
+        edge_policies: bool,
+        backends: &[BackendService],
+    ) -> BTreeMap<ChildKey, Fragment> {
+        let mut out = BTreeMap::new();
+        let mut put = |kind: ChildKind, name: &str, component: &str, content: Option<String>, section: Arc<str>| {
+            let key = ChildKey { kind, namespace: namespace.to_owned(), name: name.to_owned() };
+            let fragment = Fragment::new(&key, component, content, section);
+            out.insert(key, fragment);
+        };
+        let (name, edge) = (keys::EDGE_NAME, keys::EDGE);
+        let text = table.to_json();
+        let content = Some(RouteTable::hash_of(&text));
+        let (deployment, policy) = self.edge(table);
+        put(ChildKind::ServiceAccount, name, edge, None, self.account.clone());
+        put(ChildKind::ConfigMap, name, edge, content, section("data", &json!({ keys::TABLE_KEY: text })));
+        put(ChildKind::Deployment, name, edge, None, deployment);
+        put(ChildKind::PodDisruptionBudget, name, edge, None, self.budget.clone());
+        put(ChildKind::Service, name, edge, None, self.service.clone());
+        if edge_policies {
+            put(ChildKind::NetworkPolicy, name, edge, None, policy);
+        }
+        for backend in backends {
+            let name = twin_name(&backend.service);
+            put(ChildKind::Service, &name, keys::BACKEND, None, section("spec", &twin(backend)));
+            if let Some(peers) = &backend.closed_to {
+                let policy = section("spec", &backend_policy(backend, peers));
+                put(ChildKind::NetworkPolicy, &name, keys::BACKEND, None, policy);
+            }
+        }
+        out
+    }
 }
 
 /// Labels by which edge pods are selected inside their namespace.
@@ -122,7 +171,7 @@ fn deployment(world: &World, settings: &Settings, table: &RouteTable) -> Value {
         .collect();
     ports.push(json!({ "name": "admin", "containerPort": keys::ADMIN_PORT, "protocol": "TCP" }));
     ports.push(json!({ "name": "metrics", "containerPort": keys::METRICS_PORT, "protocol": "TCP" }));
-    json!({ "spec": {
+    json!({
         "replicas": replicas,
         "revisionHistoryLimit": 2,
         "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
@@ -172,7 +221,7 @@ fn deployment(world: &World, settings: &Settings, table: &RouteTable) -> Value {
                 ],
             },
         },
-    }})
+    })
 }
 
 /// A headless copy of the tenant's Service: its name resolves to pods, so that pod churn needs no reload.
@@ -189,7 +238,7 @@ fn twin(backend: &BackendService) -> Value {
             }
         })
         .collect();
-    json!({ "spec": { "clusterIP": "None", "selector": backend.selector, "ports": ports } })
+    json!({ "clusterIP": "None", "selector": backend.selector, "ports": ports })
 }
 
 /// The app's pods: from the edge on the used ports, and from whom the app names.
@@ -210,7 +259,7 @@ fn backend_policy(backend: &BackendService, peers: &[NetworkPolicyPeer]) -> Valu
         }
         ingress.push(json!({ "from": [from] }));
     }
-    json!({ "spec": { "podSelector": { "matchLabels": backend.selector }, "policyTypes": ["Ingress"], "ingress": ingress } })
+    json!({ "podSelector": { "matchLabels": backend.selector }, "policyTypes": ["Ingress"], "ingress": ingress })
 }
 
 /// The edge: in from the load balancers' subnets, the operator and the metrics readers; out to its namespace and DNS.
@@ -238,7 +287,7 @@ fn edge_policy(world: &World, settings: &Settings, table: &RouteTable) -> Value 
     }
     let bits = if table.resolver.is_ipv4() { 32 } else { 128 };
     let dns = json!([{ "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 53 }]);
-    json!({ "spec": {
+    json!({
         "podSelector": { "matchLabels": edge_labels() },
         "policyTypes": ["Ingress", "Egress"],
         "ingress": ingress,
@@ -251,5 +300,5 @@ fn edge_policy(world: &World, settings: &Settings, table: &RouteTable) -> Value 
             }] },
             { "to": [{ "ipBlock": { "cidr": format!("{}/{bits}", table.resolver) } }], "ports": dns },
         ],
-    }})
+    })
 }

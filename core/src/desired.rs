@@ -12,7 +12,7 @@ use gatehouse_route::{
     TABLE_VERSION,
 };
 
-use crate::children;
+use crate::children::{Common, Fragment};
 use crate::identity::{AppKey, ShardKey, twin_name};
 use crate::plan;
 use crate::review::{Finding, ParsedApp, Rule, parse};
@@ -33,17 +33,6 @@ pub struct HostDesired {
     pub carriers: BTreeMap<String, Host>,
     /// The certificate source of the oldest app; `None` is what the load balancer gives.
     pub tls: Option<Tls>,
-}
-
-/// One child as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Fragment {
-    /// The exact fragment for server-side apply, with its hash in an annotation.
-    pub json: String,
-    /// Hash of the fragment.
-    pub hash: String,
-    /// For the ConfigMap, the hash of the table in it.
-    pub content: Option<String>,
 }
 
 /// What one namespace should have.
@@ -106,6 +95,7 @@ pub fn claims_of<'a>(world: &'a World, namespace: &str) -> impl Iterator<Item = 
 pub fn desired(
     world: &World,
     settings: &Settings,
+    common: &mut Common<'_>,
     namespace: &str,
     claims: &[(Host, Arc<ClaimFacts>)],
     prewired: &BTreeMap<Host, String>,
@@ -169,7 +159,7 @@ pub fn desired(
         World::within(&world.services, namespace).map(|(key, s)| (key.name.as_str(), s)).collect();
     let table = table(world, settings, label, &served, &services, &mut out);
     let (modes, backends) = network(&served, &services);
-    out.children = children::fragments(world, settings, namespace, &table, modes, &backends);
+    out.children = common.fragments(namespace, &table, modes, &backends);
     // The ConfigMap's fragment has just been made from the table's text; its hash is the table's.
     out.table_hash = out.children.values().find_map(|fragment| fragment.content.clone());
     out.table = Some(table);

@@ -213,7 +213,7 @@ fn reserved(hash: &str) -> Directive {
 }
 
 fn server(port: Port, host: &Host, served: &PortTable, routes: &HostRoutes, hash: &str) -> Directive {
-    let name = if host.is_wildcard() { Arg::OneLabelWildcard(host.suffix()) } else { quoted(host.suffix()) };
+    let name = if host.is_wildcard() { Arg::OneLabelWildcard(host.suffix().to_owned()) } else { quoted(host.suffix()) };
     let mut body = vec![
         simple("listen", [Arg::Number(u64::from(port.get()))]),
         simple("server_name", [name]),

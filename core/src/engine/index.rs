@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gatehouse_crds::{ClaimState, keys};
 use gatehouse_route::Host;
 
+use crate::children::Common;
 use crate::claims::blocked_by;
 use crate::desired::{NamespaceDesired, desired};
 use crate::identity::{AppKey, ShardKey, claim_name};
@@ -24,6 +25,8 @@ pub(super) struct Touched {
     pub(super) content: bool,
     pub(super) shards: BTreeSet<ShardKey>,
     pub(super) load_balancers: BTreeSet<String>,
+    /// Load balancers whose status counts what changed; it is told within the second.
+    pub(super) counted_by: BTreeSet<String>,
 }
 
 impl Touched {
@@ -33,6 +36,7 @@ impl Touched {
         self.namespaces.extend(other.namespaces);
         self.shards.extend(other.shards);
         self.load_balancers.extend(other.load_balancers);
+        self.counted_by.extend(other.counted_by);
         self
     }
 }
@@ -95,7 +99,7 @@ impl Index {
                         out.namespaces.extend(self.interested(&host));
                     }
                     for (lb, placement) in &claim.status.placement {
-                        out.load_balancers.insert(lb.clone());
+                        out.counted_by.insert(lb.clone());
                         out.shards.extend(plan::shards(lb, placement));
                     }
                 }
@@ -225,12 +229,13 @@ impl Index {
     pub(super) fn recompute(&mut self, world: &World, settings: &Settings) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
         self.collect(world);
+        let mut common = Common::new(world, settings);
         while let Some(namespace) = self.stale.pop_first() {
             self.review(world, &namespace);
             let claims: Vec<(Host, Arc<ClaimFacts>)> = self.held(world, &namespace);
             let none = BTreeMap::new();
             let prewired = self.reviews.get(&namespace).map_or(&none, |r| &r.rulebook.prewired);
-            let wanted = desired(world, settings, &namespace, &claims, prewired);
+            let wanted = desired(world, settings, &mut common, &namespace, &claims, prewired);
             self.count(&namespace, &wanted);
             if wanted == NamespaceDesired::default() {
                 self.desired.remove(&namespace);

@@ -364,6 +364,8 @@ impl Engine {
     /// When to call [`Engine::next`] although nothing happens.
     #[must_use]
     pub fn wake_at(&self, now: Now) -> Option<Mono> {
+        // Without a lease nothing may be done, whatever is due.
+        self.lease.filter(|until| *until > now.mono)?;
         let timer = self.timers.first().map(|(at, _)| *at);
         let back_off = self
             .parts
@@ -404,6 +406,7 @@ impl Engine {
         for name in touched.load_balancers.iter().cloned() {
             self.dirty.insert(PartKey::LoadBalancer(name));
         }
+        touched.counted_by.iter().for_each(|name| self.tell_soon(name));
     }
 
     /// The plan in full, made from scratch: for audits, for people, and as the oracle of the incremental one.

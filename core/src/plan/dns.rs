@@ -68,7 +68,7 @@ pub fn zones_for(view: &View<'_>, host: &Host, load_balancer: &str) -> Option<Ve
     let zones = view.observed.zones.known()?;
     let lb = view.world.load_balancers.get(load_balancer)?;
     let allowed = zones_of(view, lb);
-    let best = |private| longest(zones, &allowed, &host.suffix(), private);
+    let best = |private| longest(zones, &allowed, host.suffix(), private);
     Some([false, true].into_iter().filter_map(best).collect())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use gatehouse_crds::keys;
 
 use crate::aws::{Target, TargetState};
-use crate::desired::Fragment;
+use crate::children::Fragment;
 use crate::world::{ChildKey, ChildKind};
 
 use super::{Draft, KubeWrite, Lane, Order, Probe, View};
@@ -56,7 +56,7 @@ fn children(draft: &mut Draft<'_>, namespace: &str) {
         if !right(key, fragment) {
             let write = KubeWrite::ApplyChild {
                 key: key.clone(),
-                fragment: fragment.json.clone(),
+                fragment: fragment.json(),
                 uid: have.map(|h| h.meta.uid.clone()),
             };
             draft.kube(object(key), write);

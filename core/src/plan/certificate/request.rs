@@ -122,7 +122,7 @@ pub(super) fn standing(view: &View<'_>, namespace: &str, host: &Host, load_balan
     if view.observed.zones.known().is_none() {
         return Standing::Unknown("hosted zones to be listed".into());
     }
-    match public_zone(view, &host.suffix(), load_balancer) {
+    match public_zone(view, host.suffix(), load_balancer) {
         Some(zone) => Standing::Wanted { zone, attempt },
         None => Standing::NoZone,
     }
@@ -192,7 +192,7 @@ fn companions<'a>(view: &View<'a>, namespace: &str, region: &str, zone: &str) ->
     view.desired.get(namespace).into_iter().flat_map(|d| &d.hosts).filter_map(move |(host, wanted)| {
         let here = |lb: &String| {
             view.world.load_balancers.get(lb).is_some_and(|lb| lb.spec.region == region)
-                && public_zone(&view, &host.suffix(), lb).as_ref() == Some(&zone)
+                && public_zone(&view, host.suffix(), lb).as_ref() == Some(&zone)
         };
         wanted.placement.keys().any(here).then_some(host)
     })
