@@ -6,13 +6,16 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Name of the Lease.
 const NAME: &str = "gatehouse-operator";
@@ -55,6 +58,14 @@ impl Contender {
     /// Waits until the lease is ours; gives the moment until which it is.
     pub async fn win(&self) -> Instant {
         let mut seen: Option<(String, Instant)> = None;
+        let given_back = |lease: &Option<Lease>| {
+            lease.as_ref().and_then(|l| l.spec.as_ref()).is_none_or(|spec| spec.holder_identity.is_none())
+        };
+        let mut changes = watch_object(self.api.clone(), NAME)
+            .default_backoff()
+            .inspect_err(|error| debug!(%error, "the lease cannot be watched; it is looked at from time to time"))
+            .filter(|event| std::future::ready(event.as_ref().is_ok_and(given_back)))
+            .boxed();
         loop {
             match self.attempt(&mut seen).await {
                 Ok(Some(until)) => {
@@ -65,7 +76,11 @@ impl Contender {
                 Ok(None) => {}
                 Err(error) => warn!(%error, "lease cannot be read or written"),
             }
-            tokio::time::sleep(self.timing.renew / 2).await;
+            // A lease that is given back is seen by the watch at once; one that expires, by the next look.
+            tokio::select! {
+                _ = changes.next() => {}
+                () = tokio::time::sleep(self.timing.renew / 2) => {}
+            }
         }
     }
 
@@ -114,18 +129,19 @@ impl Contender {
     ///
     /// # Errors
     /// When the lease is lost or could not be renewed in time; the process must end.
-    pub async fn hold(&self, until: &watch::Sender<Instant>) -> anyhow::Result<()> {
+    pub async fn hold(&self, mut until: Instant, told: &watch::Sender<Option<Instant>>) -> anyhow::Result<()> {
         loop {
             tokio::time::sleep(self.timing.renew).await;
             let started = Instant::now();
             match self.renew().await {
                 Ok(true) => {
-                    let _ = until.send(self.until(started));
+                    until = self.until(started);
+                    told.send_replace(Some(until));
                 }
                 Ok(false) => bail!("the lease was taken by another operator"),
                 Err(error) => {
                     warn!(%error, "lease not renewed");
-                    if Instant::now() >= *until.borrow() {
+                    if Instant::now() >= until {
                         bail!("the lease could not be renewed in time");
                     }
                 }

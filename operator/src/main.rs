@@ -88,15 +88,6 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
         }
     });
 
-    metrics.standing_by();
-    let until = tokio::select! {
-        until = contender.win() => until,
-        () = stop.cancelled() => return Ok(()),
-        _ = tasks.join_next() => anyhow::bail!("a task ended before leadership"),
-    };
-    metrics.leading();
-    let (lease_sender, lease) = tokio::sync::watch::channel(until);
-
     let deadline = Duration::from_secs(u64::from(args.call_deadline.get()));
     let hands = Arc::new(shell::Hands {
         aws: aws::Clients::load(deadline).await,
@@ -105,19 +96,31 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
         deadline,
     });
     let (sender, deltas) = tokio::sync::mpsc::unbounded_channel();
-    watch::start(&client, &sender, &mut tasks);
-    drop(sender);
-    if args.webhook_certificates {
-        tasks.spawn(webhook_tls::keep(client, args.namespace.clone()));
-    }
+    let (lease_sender, lease) = tokio::sync::watch::channel(None);
     let engine = Engine::new(args.settings(), Buckets::aws());
     let quiet = stop.child_token();
     let ended = quiet.clone();
     let inputs = shell::Inputs { deltas, lease, asked, stop: quiet };
     let identity = args.identity.clone();
-    let shell = tokio::spawn(async move { shell::run(engine, hands, inputs, &identity, metrics).await });
+    let shell_metrics = metrics.clone();
+    let shell = tokio::spawn(async move { shell::run(engine, hands, inputs, &identity, shell_metrics).await });
+    watch::start(&client, &sender, &mut tasks);
+
+    metrics.standing_by();
+    let until = tokio::select! {
+        until = contender.win() => until,
+        () = stop.cancelled() => return Ok(()),
+        _ = tasks.join_next() => anyhow::bail!("a task ended before leadership"),
+    };
+    metrics.leading();
+    lease_sender.send_replace(Some(until));
+    watch::start_of_leader(&client, &sender, &mut tasks);
+    drop(sender);
+    if args.webhook_certificates {
+        tasks.spawn(webhook_tls::keep(client, args.namespace.clone()));
+    }
     let result = tokio::select! {
-        lost = contender.hold(&lease_sender) => lost,
+        lost = contender.hold(until, &lease_sender) => lost,
         _ = tasks.join_next() => Err(anyhow::anyhow!("a task ended; the operator starts anew")),
         () = stop.cancelled() => Ok(()),
     };

@@ -33,8 +33,8 @@ pub struct Hands {
 pub struct Inputs {
     /// Changes in the cluster.
     pub deltas: mpsc::UnboundedReceiver<Delta>,
-    /// Until when we lead.
-    pub lease: watch::Receiver<Instant>,
+    /// Until when we lead; nothing as long as we stand by.
+    pub lease: watch::Receiver<Option<Instant>>,
     /// Who wants to see the plan; answered between two turns.
     pub asked: Asked,
     /// The end.
@@ -64,13 +64,12 @@ impl Clock {
     }
 }
 
-/// Runs the engine until told to stop; then waits for what is under way, and no longer than the deadline.
+/// Runs the engine until told to stop: it learns the cluster while another leads, and acts from the lease on. Then it
+/// waits for what is under way, and no longer than the deadline.
 pub async fn run(mut engine: Engine, hands: Arc<Hands>, inputs: Inputs, identity: &str, metrics: Arc<Metrics>) {
     let Inputs { mut deltas, mut lease, mut asked, stop } = inputs;
     let clock = Clock::start();
     let (done, mut outcomes) = mpsc::unbounded_channel::<(EffectId, Outcome)>();
-    let valid_until = clock.mono(*lease.borrow_and_update());
-    engine.handle(clock.now(), Event::Lease { valid_until });
     let mut complete = false;
     loop {
         let now = clock.now();
@@ -86,8 +85,9 @@ pub async fn run(mut engine: Engine, hands: Arc<Hands>, inputs: Inputs, identity
                 None => break,
             },
             Ok(()) = lease.changed() => {
-                let valid_until = clock.mono(*lease.borrow_and_update());
-                engine.handle(clock.now(), Event::Lease { valid_until });
+                if let Some(until) = *lease.borrow_and_update() {
+                    engine.handle(clock.now(), Event::Lease { valid_until: clock.mono(until) });
+                }
             }
             Some(answer) = asked.recv() => viewer = Some(answer),
             () = tokio::time::sleep_until(clock.instant(sleep)) => {}

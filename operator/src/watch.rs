@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::facts;
 
-/// Starts every watch. Each task ends only with the process.
+/// Starts the watches that a stand-by keeps warm. Each task ends only with the process.
 pub fn start(client: &Client, to: &UnboundedSender<Delta>, tasks: &mut JoinSet<()>) {
     let all = watcher::Config::default();
     let ours = all.clone().labels(&format!("{}={}", keys::MANAGED_BY, keys::MANAGED_BY_VALUE));
@@ -34,11 +34,7 @@ pub fn start(client: &Client, to: &UnboundedSender<Delta>, tasks: &mut JoinSet<(
     ));
     let mut run = Runner { client, to, tasks };
     run.watch::<ExposedApp>(Kind::App, all.clone(), |k, o| Delta::App(k, o.map(facts::app)));
-    run.watch::<SharedLoadBalancer>(Kind::LoadBalancer, all.clone(), |k, o| {
-        Delta::LoadBalancer(k.name, o.map(facts::load_balancer))
-    });
     run.watch::<ExposurePolicy>(Kind::Policy, all.clone(), |k, o| Delta::Policy(k.name, o.map(facts::policy)));
-    run.watch::<HostClaim>(Kind::Claim, all.clone(), |k, o| Delta::Claim(k.name, o.map(facts::claim)));
     run.watch::<Namespace>(Kind::Namespace, all.clone(), |k, o| Delta::Namespace(k.name, o.map(facts::namespace)));
     // Children of ours are Services too; as backends only the tenants' own count.
     let theirs = all.labels(&format!("{}!={}", keys::MANAGED_BY, keys::MANAGED_BY_VALUE));
@@ -51,6 +47,18 @@ pub fn start(client: &Client, to: &UnboundedSender<Delta>, tasks: &mut JoinSet<(
     run.children::<Service>(ChildKind::Service, ours.clone(), facts::child);
     run.children::<Deployment>(ChildKind::Deployment, ours.clone(), facts::child);
     run.children::<PodDisruptionBudget>(ChildKind::PodDisruptionBudget, ours, facts::child);
+}
+
+/// Starts the watches of what the leader alone writes and decides by: who holds a host, and what a load balancer was
+/// told. They begin with the lease, so that nothing is decided by what a former leader has changed since: the listing
+/// is the API server's newest, where a warm cache may lag.
+pub fn start_of_leader(client: &Client, to: &UnboundedSender<Delta>, tasks: &mut JoinSet<()>) {
+    let all = watcher::Config::default();
+    let mut run = Runner { client, to, tasks };
+    run.watch::<HostClaim>(Kind::Claim, all.clone(), |k, o| Delta::Claim(k.name, o.map(facts::claim)));
+    run.watch::<SharedLoadBalancer>(Kind::LoadBalancer, all, |k, o| {
+        Delta::LoadBalancer(k.name, o.map(facts::load_balancer))
+    });
 }
 
 struct Runner<'a> {
