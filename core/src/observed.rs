@@ -10,7 +10,7 @@ use gatehouse_route::Host;
 
 use crate::aws::{
     AwsCall, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record, Target, TargetGroup,
-    TargetState,
+    TargetState, ZoneRoom,
 };
 use crate::certificates::Certificates;
 use crate::identity::ShardKey;
@@ -46,6 +46,8 @@ pub enum Scope {
     Targets(String),
     /// A whole zone.
     Zone(String),
+    /// Its quota of records.
+    ZoneLimit(String),
     /// Records of one host in one zone.
     Records(String, Host),
     /// A validation record: zone and name.
@@ -252,8 +254,8 @@ pub struct Observed {
     pub certificates: BTreeMap<String, Cell<Certificates>>,
     /// Writes to ACM by Region and namespace; the certificates themselves stand in the listing.
     pub requests: BTreeMap<(String, String), Cell<()>>,
-    /// Whether all target groups of a Region have been listed.
-    pub group_lists: BTreeMap<String, Cell<()>>,
+    /// Once all target groups of a Region have been listed: how many are not ours.
+    pub group_lists: BTreeMap<String, Cell<u32>>,
     /// Target groups by name; `Some(None)` is known absence.
     pub groups: BTreeMap<String, Cell<Option<TargetGroup>>>,
     /// ALBs by Region.
@@ -264,6 +266,8 @@ pub struct Observed {
     pub targets: BTreeMap<String, Cell<BTreeMap<Target, TargetState>>>,
     /// Whether a whole zone has been listed.
     pub zone_lists: BTreeMap<String, Cell<()>>,
+    /// Records of zones against their quotas.
+    pub zone_rooms: BTreeMap<String, Cell<ZoneRoom>>,
     /// Records by zone and host.
     pub records: BTreeMap<(String, Host), Cell<HostRecords>>,
     /// Where CNAMEs of validation records point to, by zone and name; `Some(None)` is known absence.
@@ -290,6 +294,7 @@ impl Observed {
             Scope::ListenerCertificates(shard) => self.shard_mut(shard).certificates.track(),
             Scope::Targets(name) => self.targets.entry(name.clone()).or_default().track(),
             Scope::Zone(zone) => self.zone_lists.entry(zone.clone()).or_default().track(),
+            Scope::ZoneLimit(zone) => self.zone_rooms.entry(zone.clone()).or_default().track(),
             Scope::Records(zone, host) => self.records.entry((zone.clone(), host.clone())).or_default().track(),
             Scope::Validation(zone, name) => self.validations.entry((zone.clone(), name.clone())).or_default().track(),
             Scope::Change(id) => self.changes.entry(id.clone()).or_default().track(),
@@ -367,6 +372,7 @@ impl Observed {
             Scope::ListenerCertificates(shard) => self.shards.get(shard).map(|s| of(&s.certificates)),
             Scope::Targets(name) => self.targets.get(name).map(of),
             Scope::Zone(zone) => self.zone_lists.get(zone).map(of),
+            Scope::ZoneLimit(zone) => self.zone_rooms.get(zone).map(of),
             Scope::Records(zone, host) => self.records.get(&(zone.clone(), host.clone())).map(of),
             Scope::Validation(zone, name) => self.validations.get(&(zone.clone(), name.clone())).map(of),
             Scope::Change(id) => self.changes.get(id).map(of),
@@ -436,8 +442,18 @@ impl Observed {
     pub fn group(&self, region: &str, name: &str) -> Option<Option<&TargetGroup>> {
         match self.groups.get(name) {
             Some(cell) => cell.known().map(Option::as_ref),
-            None => self.group_lists.get(region)?.known().map(|()| None),
+            None => self.group_lists.get(region)?.known().map(|_| None),
         }
+    }
+
+    /// Target groups that a Region has, as far as is known.
+    #[must_use]
+    pub fn groups_in(&self, region: &str) -> u32 {
+        let here = format!(":{region}:");
+        let ours = self.groups.values().filter_map(|cell| cell.last().and_then(Option::as_ref));
+        let ours = ours.filter(|group| group.arn.contains(&here)).count();
+        let others = self.group_lists.get(region).and_then(Cell::last).copied().unwrap_or_default();
+        others.saturating_add(u32::try_from(ours).unwrap_or(u32::MAX))
     }
 }
 

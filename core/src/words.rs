@@ -23,6 +23,7 @@ impl fmt::Display for Scope {
             Scope::Rules(shard) => write!(f, "rules of {shard}"),
             Scope::ListenerCertificates(shard) => write!(f, "certificates on {shard}"),
             Scope::Targets(name) => write!(f, "targets of {name}"),
+            Scope::ZoneLimit(zone) => write!(f, "quota of zone {zone}"),
             Scope::Zone(zone) => write!(f, "zone {zone}"),
             Scope::Records(zone, host) => write!(f, "records of {host} in zone {zone}"),
             Scope::Validation(zone, name) => write!(f, "validation record {name} in zone {zone}"),

@@ -248,6 +248,15 @@ impl Default for Limits {
     }
 }
 
+/// Records of a zone against its quota, from GetHostedZoneLimit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ZoneRoom {
+    /// Record sets there are.
+    pub records: u64,
+    /// Record sets there may be.
+    pub limit: u64,
+}
+
 /// What a call gave.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AwsAnswer {
@@ -259,7 +268,14 @@ pub enum AwsAnswer {
     Zones(Vec<HostedZone>),
     /// To `ReadCertificates`, by ARN.
     Certificates(BTreeMap<String, Certificate>),
-    /// To `ReadTargetGroups` and `ReadTargetGroup`, by name.
+    /// To `ReadTargetGroups`.
+    RegionGroups {
+        /// With our prefix, by name.
+        ours: BTreeMap<String, TargetGroup>,
+        /// How many others the Region has: they count against one quota.
+        others: u32,
+    },
+    /// To `ReadTargetGroup`, by name.
     TargetGroups(BTreeMap<String, TargetGroup>),
     /// To `ReadLoadBalancers`: how many the Region has, and the tags of those with our prefix.
     LoadBalancers {
@@ -280,6 +296,8 @@ pub enum AwsAnswer {
     ListenerCertificates(BTreeSet<String>),
     /// To `ReadTargetHealth`.
     TargetHealth(BTreeMap<Target, TargetState>),
+    /// To `ReadZoneLimit`.
+    ZoneLimit(ZoneRoom),
     /// To `ReadZoneRecords`, `ReadRecords` and `ReadValidation`.
     Records(Vec<Record>),
     /// To `ChangeRecords` (the new change) and `ReadChange`.

@@ -100,6 +100,11 @@ pub enum AwsCall {
         /// The target group.
         target_group: String,
     },
+    /// GetHostedZoneLimit: records, and how many there may be.
+    ReadZoneLimit {
+        /// Zone id.
+        zone: String,
+    },
     /// ListResourceRecordSets, the whole zone.
     ReadZoneRecords {
         /// Zone id.
@@ -341,6 +346,7 @@ impl AwsCall {
                 | AwsCall::ReadRules { .. }
                 | AwsCall::ReadListenerCertificates { .. }
                 | AwsCall::ReadTargetHealth { .. }
+                | AwsCall::ReadZoneLimit { .. }
                 | AwsCall::ReadZoneRecords { .. }
                 | AwsCall::ReadRecords { .. }
                 | AwsCall::ReadValidation { .. }
@@ -380,6 +386,7 @@ impl AwsCall {
             | AwsCall::ReadTargetHealth { .. } => Family::ElbDescribe,
             AwsCall::RegisterTargets { .. } | AwsCall::DeregisterTargets { .. } => Family::ElbRegister,
             AwsCall::ReadZones { .. }
+            | AwsCall::ReadZoneLimit { .. }
             | AwsCall::ReadZoneRecords { .. }
             | AwsCall::ReadRecords { .. }
             | AwsCall::ReadValidation { .. }

@@ -10,7 +10,7 @@ mod condition;
 
 pub use answer::{
     Alias, AwsAnswer, ChangeAction, HealthCheck, HostedZone, Limits, Listener, ListenerRule, LoadBalancer, Record,
-    RecordChange, RecordData, Refusal, RefusalClass, Routing, Target, TargetGroup, TargetState,
+    RecordChange, RecordData, Refusal, RefusalClass, Routing, Target, TargetGroup, TargetState, ZoneRoom,
 };
 pub use call::{AwsCall, DETAILS, DefaultAction, Family, ListenerKind, Tags};
 pub use certificate::{Certificate, CertificateDetails, CertificateStatus, ValidationRecord};

@@ -39,6 +39,12 @@ impl Engine {
                 self.dirty.insert(PartKey::Zones);
                 self.mark_everything();
             }
+            Scope::ZoneLimit(_) => {
+                self.dirty.insert(PartKey::Zones);
+                if everybody {
+                    self.mark_everything();
+                }
+            }
             Scope::LoadBalancers(region) => {
                 self.dirty.insert(PartKey::Region(region.clone()));
                 self.mark_everything();

@@ -68,6 +68,7 @@ impl Engine {
         let (steps, order) = self.batch(step);
         let mut epoch = 0;
         if let Order::Aws { call, .. } = &order {
+            self.fresh.0.clear();
             for scope in steps.iter().flat_map(|s| &s.scopes) {
                 if call.is_read() {
                     epoch = self.observed.read_sent(scope);

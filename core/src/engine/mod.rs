@@ -153,6 +153,24 @@ pub struct Engine {
     turn: u64,
     counters: Counters,
     now: Mono,
+    fresh: Fresh,
+}
+
+/// Parts planned since the last event and the last call: they need not be looked at again before their steps go out.
+/// It saves work and decides nothing, so two engines that differ here alone are the same.
+#[derive(Clone, Debug, Default)]
+struct Fresh(BTreeSet<PartKey>);
+
+impl PartialEq for Fresh {
+    fn eq(&self, _: &Fresh) -> bool {
+        true
+    }
+}
+
+impl Eq for Fresh {}
+
+impl std::hash::Hash for Fresh {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
 impl Engine {
@@ -180,12 +198,14 @@ impl Engine {
             turn: 0,
             counters: Counters::default(),
             now: Mono(0),
+            fresh: Fresh::default(),
         }
     }
 
     /// Takes in what happened. Nothing is decided here; outcomes are drained before planning.
     pub fn handle(&mut self, now: Now, event: Event) {
         self.now = now.mono;
+        self.fresh.0.clear();
         match event {
             Event::Kube(delta) => {
                 self.overtake(&delta);
@@ -257,8 +277,10 @@ impl Engine {
             self.replan(now);
             let (step, family) = self.pick(now.mono)?;
             // What was planned before the last outcome may be wrong by now.
-            self.dirty.insert(step.key.part.clone());
-            self.replan(now);
+            if !self.fresh.0.contains(&step.key.part) {
+                self.dirty.insert(step.key.part.clone());
+                self.replan(now);
+            }
             let still = self.parts.get(&step.key.part).is_some_and(|p| p.steps.contains(&step));
             if still && !self.busy.contains(&step.lane) {
                 return Some(self.send(now.mono, lease, step, family));
@@ -320,6 +342,7 @@ impl Engine {
         }
         while let Some(key) = self.dirty.pop_first() {
             let part = plan(&self.view(now), &key);
+            self.fresh.0.insert(key.clone());
             self.store(key, part, now.mono);
         }
     }
@@ -367,14 +390,9 @@ impl Engine {
         // Without a lease nothing may be done, whatever is due.
         self.lease.filter(|until| *until > now.mono)?;
         let timer = self.timers.first().map(|(at, _)| *at);
-        let back_off = self
-            .parts
-            .values()
-            .flat_map(|p| &p.steps)
-            .filter_map(|s| self.back_off.get(&s.key))
-            .map(|b| b.until)
-            .filter(|at| *at > now.mono)
-            .min();
+        let planned = |key: &StepKey| self.parts.get(&key.part).is_some_and(|p| p.steps.iter().any(|s| s.key == *key));
+        let waits = self.back_off.iter().filter(|(key, b)| b.until > now.mono && planned(key));
+        let back_off = waits.map(|(_, b)| b.until).min();
         let tokens = self
             .ready
             .keys()

@@ -13,7 +13,7 @@ use crate::aws::{
 use crate::certificates::Certificates;
 use crate::identity::ShardKey;
 use crate::observed::{RegionBalancers, Scope};
-use crate::plan::{KubeWrite, Order, PartKey, Probe, Step, adopted_forms};
+use crate::plan::{KubeWrite, Order, PartKey, Probe, Step, adopted_forms, net};
 use crate::time::{Mono, Now};
 use crate::world::Delta;
 
@@ -100,8 +100,8 @@ impl Engine {
                 changed = news || cell.last() != Some(&all);
                 cell.set(now, all);
             }
-            (Scope::Groups(region), AwsAnswer::TargetGroups(groups)) => {
-                o.group_lists.entry(region.clone()).or_default().set(now, ());
+            (Scope::Groups(region), AwsAnswer::RegionGroups { ours: groups, others }) => {
+                o.group_lists.entry(region.clone()).or_default().set(now, others);
                 // What we knew of the Region and is not in its list has gone by another's hand.
                 let here = format!(":{region}:");
                 let vanished: Vec<String> = o
@@ -177,6 +177,11 @@ impl Engine {
             }
             (Scope::Targets(name), AwsAnswer::TargetHealth(found)) => {
                 o.targets.entry(name.clone()).or_default().set(now, found)
+            }
+            (Scope::ZoneLimit(zone), AwsAnswer::ZoneLimit(room)) => {
+                let cell = o.zone_rooms.entry(zone.clone()).or_default();
+                changed = cell.last() != Some(&room);
+                cell.set(now, room);
             }
             (Scope::Zone(zone), AwsAnswer::Records(records)) => self.zone_read(now, zone, records),
             (Scope::Records(zone, host), AwsAnswer::Records(records)) => {
@@ -387,7 +392,10 @@ impl Engine {
             (AwsCall::DeleteCertificate { certificate }, Scope::Requests(region, _), _) => {
                 o.certificates.entry(region.clone()).or_default().update_in_place(|all| all.remove(certificate));
             }
-            (AwsCall::ChangeRecords { zone, .. }, _, AwsAnswer::Change { id, in_sync }) => {
+            (AwsCall::ChangeRecords { zone, changes }, _, AwsAnswer::Change { id, in_sync }) => {
+                if let Some(room) = self.observed.zone_rooms.get_mut(zone) {
+                    room.update_in_place(|room| room.records = room.records.saturating_add_signed(net(changes)));
+                }
                 for step in &flight.steps {
                     self.records_written(now, zone, step, &id);
                 }

@@ -366,6 +366,9 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
                 Some(true) => {}
                 Some(false) => return no(TYPE, "Propagating", format!("{host} is on its way to all name servers")),
                 None => {
+                    if let Some(full) = super::record::no_room(view, &zone) {
+                        return no(TYPE, "QuotaExceeded", format!("{host} gets no record: {full}"));
+                    }
                     let missing = super::record::missing(view, &key.namespace, &host, wanted, &shard);
                     let what =
                         if missing.is_empty() { "the record to be written".to_owned() } else { missing.join(", ") };

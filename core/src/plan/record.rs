@@ -58,9 +58,11 @@ pub(super) fn off(view: &View<'_>, host: &Host, shard: &ShardKey) -> bool {
 
 /// Zones in which the host is to stay published.
 fn kept_zones(view: &View<'_>, host: &Host) -> BTreeSet<String> {
-    view.desired
-        .values()
-        .filter_map(|d| d.hosts.get(host))
+    // Only the namespace that holds a host has it among what it should publish.
+    let holder = view.world.claims.get(&claim_name(host)).map(|c| &c.spec.namespace);
+    holder
+        .and_then(|namespace| view.desired.get(namespace)?.hosts.get(host))
+        .into_iter()
         .flat_map(|h| h.placement.keys().filter(|lb| !h.carriers.contains_key(*lb)))
         .filter_map(|lb| zones_for(view, host, lb))
         .flatten()
@@ -257,7 +259,45 @@ fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &Host
         .iter()
         .filter(|r| !have.contains(r))
         .map(|r| RecordChange { action: ChangeAction::Create, record: r.clone() });
-    change(draft, zone, host, delete.chain(create).collect());
+    let changes: Vec<RecordChange> = delete.chain(create).collect();
+    if let Some(full) = full(&view, zone, &changes) {
+        // Room is made by other namespaces, whose changes do not concern this one otherwise.
+        draft.wake(view.now.mono.plus(1_000));
+        draft.hold(format!("{host}: {full}"));
+        return;
+    }
+    change(draft, zone, host, changes);
+}
+
+/// Records that a batch adds, or takes away.
+pub(crate) fn net(changes: &[RecordChange]) -> i64 {
+    changes
+        .iter()
+        .map(|c| match c.action {
+            ChangeAction::Create => 1,
+            ChangeAction::Delete => -1,
+        })
+        .sum()
+}
+
+/// That the zone has no room for what these changes add.
+fn full(view: &View<'_>, zone: &str, changes: &[RecordChange]) -> Option<String> {
+    let room = view.observed.zone_rooms.get(zone)?.last()?;
+    let more = u64::try_from(net(changes)).unwrap_or(0);
+    (more > 0 && room.records + more > room.limit).then(|| {
+        format!(
+            "zone {zone} has {} of {} records and no room for {more} more; raise its quota in Route 53, or prewire a domain",
+            room.records, room.limit
+        )
+    })
+}
+
+/// That a new name would find no room in the zone.
+pub(super) fn no_room(view: &View<'_>, zone: &str) -> Option<String> {
+    let room = view.observed.zone_rooms.get(zone)?.last()?;
+    (room.records >= room.limit.saturating_sub(1)).then(|| {
+        format!("zone {zone} has {} of {} records; its quota must be raised in Route 53", room.records, room.limit)
+    })
 }
 
 fn wanted_records(view: &View<'_>, host: &Host, namespace: &str, shard: &ShardKey, alb: &LoadBalancer) -> Vec<Record> {

@@ -77,6 +77,9 @@ pub(super) fn plan_zones(draft: &mut Draft<'_>) {
     for zone in wanted {
         let often = draft.view.settings.audit_often;
         let role = super::dns::role(&draft.view, &zone);
+        let room = draft.view.observed.zone_rooms.get(&zone).and_then(|c| c.last());
+        let age = if room.is_some_and(|r| r.records >= r.limit / 10 * 9) { often } else { seldom };
+        draft.need(Scope::ZoneLimit(zone.clone()), &role, AwsCall::ReadZoneLimit { zone: zone.clone() }, age);
         draft.need(Scope::Zone(zone.clone()), &role, AwsCall::ReadZoneRecords { zone }, often);
     }
     super::record::plan_orphans(draft);

@@ -137,6 +137,16 @@ fn on_shard(draft: &mut Draft<'_>, namespace: &str, shard: &ShardKey, lb: &LoadB
                 draft.wait(format!("load balancer {shard}"));
                 return;
             }
+            let limits = view.observed.limits.get(region).and_then(|c| c.known()).cloned().unwrap_or_default();
+            let used = view.observed.groups_in(region);
+            if used >= limits.region_target_groups {
+                draft.wake(view.now.mono.plus(1_000));
+                draft.hold(format!(
+                    "target group on {shard} is not created: {region} has {used} of {} target groups; raise the AWS quota",
+                    limits.region_target_groups
+                ));
+                return;
+            }
             let call = AwsCall::CreateTargetGroup {
                 name,
                 vpc: lb.spec.vpc_id.clone(),

@@ -9,8 +9,9 @@ use crate::{BALANCER, app, aws, policy, settings};
 const ARN: &str = "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-4000-8000-000000000002";
 
 /// Two zones, two namespaces, AWS's own buckets; team-b's app stands, so that its edge and groups do.
-fn start() -> Sim {
+fn start(adjust: fn(&mut awsim_model::Settings)) -> Sim {
     let mut aws = aws();
+    adjust(&mut aws);
     aws.zones.push(awsim_model::settings::SeedZone {
         id: "Z0SECOND".into(),
         name: "example.org".into(),
@@ -49,6 +50,38 @@ fn second(sim: &mut Sim) -> u64 {
     sim.now - start
 }
 
+/// Apps of the namespace that flaps, ten hosts each.
+const FLAPPING: usize = 100;
+
+#[test]
+fn a_namespace_that_flaps_a_thousand_hosts_delays_no_other() {
+    let calm = second(&mut start(|_| ()));
+    let mut sim = start(|aws| aws.quotas.set(awsim_model::settings::quota::RULES, 400).unwrap());
+    sim.cluster.policy(
+        "a",
+        "namespaces: {names: [team-a]}\ngrants: [{domains: [flap.example.com]}]\nloadBalancers: [public]\n",
+    );
+    let hosts = |n: usize| (0..10).map(|i| format!("h{i}-{n}.flap.example.com")).collect::<Vec<_>>().join(", ");
+    let mut longest = 0;
+    for round in 0..4 {
+        for n in 0..FLAPPING {
+            let name = format!("flap-{n}");
+            if round % 2 == 0 {
+                sim.cluster.app("team-a", &name, &app(&format!("[{}]", hosts(n)), "web"));
+            } else {
+                sim.cluster.delete_app("team-a", &name);
+            }
+        }
+        sim.run(700);
+        let took = second(&mut sim);
+        longest = longest.max(took);
+        println!("round {round}: {took} ms instead of {calm}, {} calls", sim.calls);
+        sim.cluster.delete_app("team-b", "second");
+        sim.run(20_000);
+    }
+    assert!(longest <= calm + 1_000, "{longest} ms instead of {calm}\n{}", sim.tail());
+}
+
 fn first_zone(call: &AwsCall) -> bool {
     match call {
         AwsCall::ReadZoneRecords { zone } | AwsCall::ReadRecords { zone, .. } | AwsCall::ChangeRecords { zone, .. } => {
@@ -69,9 +102,9 @@ fn throttled(call: &AwsCall) -> Weather {
 
 #[test]
 fn a_slow_zone_delays_no_other() {
-    let calm = second(&mut start());
+    let calm = second(&mut start(|_| ()));
     for (what, weather) in [("slow", slow as fn(&AwsCall) -> Weather), ("throttled", throttled)] {
-        let mut sim = start();
+        let mut sim = start(|_| ());
         sim.weather = Some(weather);
         sim.cluster.app("team-a", "slow", &app("[slow.example.com]", "web"));
         sim.run(3_000);

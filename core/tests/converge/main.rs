@@ -12,6 +12,7 @@ mod fairness;
 mod lifecycle;
 mod names;
 mod prewire;
+mod quotas;
 mod shards;
 
 use gatehouse_core::{ClusterId, Settings};

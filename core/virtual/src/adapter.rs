@@ -7,8 +7,8 @@ use awsim_model::{Aws, AwsError, Call, Caller, Millis};
 use gatehouse_core::aws::{
     Alias, AwsAnswer, AwsCall, Certificate, CertificateDetails, CertificateStatus, ChangeAction, DETAILS,
     DefaultAction, HealthCheck, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record,
-    RecordData, Refusal, RefusalClass, Routing, Target, TargetGroup, TargetState, ValidationRecord, host_condition,
-    hosts_of_condition,
+    RecordData, Refusal, RefusalClass, Routing, Target, TargetGroup, TargetState, ValidationRecord, ZoneRoom,
+    host_condition, hosts_of_condition,
 };
 use gatehouse_crds::keys;
 
@@ -117,17 +117,20 @@ impl Adapter<'_> {
                 AwsAnswer::Records(self.records(&zone)?.into_iter().filter(|r| r.name == name).collect())
             }
             AwsCall::ReadTargetGroups { prefix } => {
-                let mut found = Vec::new();
+                let (mut ours, mut others) = (Vec::new(), 0);
                 let mut marker = None;
                 loop {
                     let page = self.ask(elb::DescribeTargetGroups { marker, ..Default::default() })?;
-                    found.extend(page.target_groups.into_iter().filter(|g| g.target_group_name.starts_with(&prefix)));
+                    let (mine, theirs): (Vec<_>, Vec<_>) =
+                        page.target_groups.into_iter().partition(|g| g.target_group_name.starts_with(&prefix));
+                    ours.extend(mine);
+                    others += u32::try_from(theirs.len()).unwrap();
                     marker = page.next_marker;
                     if marker.is_none() {
                         break;
                     }
                 }
-                AwsAnswer::TargetGroups(self.groups(found, false)?)
+                AwsAnswer::RegionGroups { ours: self.groups(ours, false)?, others }
             }
             AwsCall::ReadTargetGroup { name } => {
                 let found = match self.ask(elb::DescribeTargetGroups { names: Some(vec![name]), ..Default::default() })
@@ -225,6 +228,12 @@ impl Adapter<'_> {
                     (target, state)
                 };
                 AwsAnswer::TargetHealth(page.target_health_descriptions.into_iter().map(one).collect())
+            }
+            AwsCall::ReadZoneLimit { zone } => {
+                let kind = "MAX_RRSETS_BY_ZONE".to_owned();
+                let answer = self.ask(r53::GetHostedZoneLimit { kind, hosted_zone_id: zone })?;
+                let count = |n: i64| u64::try_from(n).unwrap();
+                AwsAnswer::ZoneLimit(ZoneRoom { records: count(answer.count), limit: count(answer.limit.value) })
             }
             AwsCall::ReadZoneRecords { zone } => AwsAnswer::Records(self.records(&zone)?),
             AwsCall::ReadRecords { zone, names } => {

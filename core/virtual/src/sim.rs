@@ -427,7 +427,10 @@ impl Sim {
     fn count(&mut self, call: &AwsCall, refusal: &Refusal) {
         let counted = matches!(
             call,
-            AwsCall::CreateRule { .. } | AwsCall::CreateTargetGroup { .. } | AwsCall::AddListenerCertificates { .. }
+            AwsCall::CreateRule { .. }
+                | AwsCall::CreateTargetGroup { .. }
+                | AwsCall::AddListenerCertificates { .. }
+                | AwsCall::ChangeRecords { .. }
         );
         match refusal.class {
             RefusalClass::Quota if counted => self.quota_refusals.push(format!("{}: {call:?}", refusal.message)),

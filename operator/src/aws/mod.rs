@@ -115,7 +115,8 @@ impl Clients {
     pub async fn call(&self, region: &str, call: AwsCall) -> Result<AwsAnswer, Failure> {
         match call {
             AwsCall::ReadZones { roles } => self.zones(roles).await,
-            AwsCall::ReadZoneRecords { .. }
+            AwsCall::ReadZoneLimit { .. }
+            | AwsCall::ReadZoneRecords { .. }
             | AwsCall::ReadRecords { .. }
             | AwsCall::ReadValidation { .. }
             | AwsCall::ReadChange { .. }

@@ -3,18 +3,25 @@
 use aws_sdk_route53::Client;
 use aws_sdk_route53::error::ProvideErrorMetadata;
 use aws_sdk_route53::types::{
-    AliasTarget, Change, ChangeAction as SdkAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet,
-    RrType,
+    AliasTarget, Change, ChangeAction as SdkAction, ChangeBatch, ChangeStatus, HostedZoneLimitType, ResourceRecord,
+    ResourceRecordSet, RrType,
 };
 use gatehouse_core::aws::{
     Alias, AwsAnswer, AwsCall, ChangeAction, HostedZone, Record, RecordChange, RecordData, Refusal, RefusalClass,
-    Routing,
+    Routing, ZoneRoom,
 };
 
 use super::Failure;
 
 pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Failure> {
     match call {
+        AwsCall::ReadZoneLimit { zone } => {
+            let kind = HostedZoneLimitType::MaxRrsetsByZone;
+            let answer = client.get_hosted_zone_limit().hosted_zone_id(zone).r#type(kind).send().await?;
+            let count = |n: i64| u64::try_from(n).unwrap_or(0);
+            let limit = answer.limit().map_or(u64::MAX, |l| count(l.value()));
+            Ok(AwsAnswer::ZoneLimit(ZoneRoom { records: count(answer.count()), limit }))
+        }
         AwsCall::ReadZoneRecords { zone } => records(client, &zone, None).await.map(AwsAnswer::Records),
         AwsCall::ReadRecords { zone, names } => {
             let mut found = Vec::new();

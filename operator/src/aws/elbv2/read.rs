@@ -61,15 +61,17 @@ async fn tags(client: &Client, arns: Vec<String>) -> Result<BTreeMap<String, Tag
 
 pub(super) async fn target_groups(client: &Client, prefix: &str) -> Result<AwsAnswer, Failure> {
     let mut found = Vec::new();
+    let mut others = 0_u32;
     let mut marker = None;
     loop {
         let page = client.describe_target_groups().page_size(400).set_marker(marker).send().await?;
-        found.extend(
-            page.target_groups()
-                .iter()
-                .filter(|g| g.target_group_name().is_some_and(|n| n.starts_with(prefix)))
-                .cloned(),
-        );
+        for group in page.target_groups() {
+            if group.target_group_name().is_some_and(|n| n.starts_with(prefix)) {
+                found.push(group.clone());
+            } else {
+                others += 1;
+            }
+        }
         marker = page.next_marker().map(str::to_owned);
         if marker.is_none() {
             break;
@@ -88,7 +90,7 @@ pub(super) async fn target_groups(client: &Client, prefix: &str) -> Result<AwsAn
             },
         ))
     };
-    Ok(AwsAnswer::TargetGroups(found.into_iter().filter_map(one).collect()))
+    Ok(AwsAnswer::RegionGroups { ours: found.into_iter().filter_map(one).collect(), others })
 }
 
 pub(super) async fn target_group(client: &Client, name: &str) -> Result<AwsAnswer, Failure> {
