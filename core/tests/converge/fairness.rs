@@ -63,7 +63,7 @@ fn a_namespace_that_flaps_a_thousand_hosts_delays_no_other() {
     );
     let hosts = |n: usize| (0..10).map(|i| format!("h{i}-{n}.flap.example.com")).collect::<Vec<_>>().join(", ");
     let mut longest = 0;
-    for round in 0..4 {
+    for round in 0..3 {
         for n in 0..FLAPPING {
             let name = format!("flap-{n}");
             if round % 2 == 0 {
@@ -77,7 +77,7 @@ fn a_namespace_that_flaps_a_thousand_hosts_delays_no_other() {
         longest = longest.max(took);
         println!("round {round}: {took} ms instead of {calm}, {} calls", sim.calls);
         sim.cluster.delete_app("team-b", "second");
-        sim.run(20_000);
+        sim.run(5_000);
     }
     assert!(longest <= calm + 1_000, "{longest} ms instead of {calm}\n{}", sim.tail());
 }
