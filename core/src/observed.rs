@@ -270,6 +270,8 @@ pub struct Observed {
     pub zone_rooms: BTreeMap<String, Cell<ZoneRoom>>,
     /// Records by zone and host.
     pub records: BTreeMap<(String, Host), Cell<HostRecords>>,
+    /// Names that exist in a zone by records that are nobody's at a host: a validation record, mail, somebody's text.
+    pub names: BTreeMap<String, BTreeSet<Host>>,
     /// Where CNAMEs of validation records point to, by zone and name; `Some(None)` is known absence.
     pub validations: BTreeMap<(String, String), Cell<Option<String>>>,
     /// Route 53 changes that are not everywhere yet; `true` is INSYNC.

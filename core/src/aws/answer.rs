@@ -298,7 +298,14 @@ pub enum AwsAnswer {
     TargetHealth(BTreeMap<Target, TargetState>),
     /// To `ReadZoneLimit`.
     ZoneLimit(ZoneRoom),
-    /// To `ReadZoneRecords`, `ReadRecords` and `ReadValidation`.
+    /// To `ReadZoneRecords`.
+    ZoneRecords {
+        /// Of the types we write, and addresses.
+        records: Vec<Record>,
+        /// Names of records of every other type: they make names exist too.
+        others: BTreeSet<String>,
+    },
+    /// To `ReadRecords` and `ReadValidation`.
     Records(Vec<Record>),
     /// To `ChangeRecords` (the new change) and `ReadChange`.
     Change {

@@ -183,7 +183,9 @@ impl Engine {
                 changed = cell.last() != Some(&room);
                 cell.set(now, room);
             }
-            (Scope::Zone(zone), AwsAnswer::Records(records)) => self.zone_read(now, zone, records),
+            (Scope::Zone(zone), AwsAnswer::ZoneRecords { records, others }) => {
+                self.zone_read(now, zone, records, &others);
+            }
             (Scope::Records(zone, host), AwsAnswer::Records(records)) => {
                 let stands = |h: &Host| {
                     let cell = o.records.get(&(zone.clone(), h.clone())).filter(|_| h != host);

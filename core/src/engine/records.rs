@@ -14,8 +14,9 @@ use crate::plan::{Order, PartKey, Step, adopted_forms};
 use crate::time::Mono;
 
 impl Engine {
-    pub(super) fn zone_read(&mut self, now: Mono, zone: &str, records: Vec<Record>) {
+    pub(super) fn zone_read(&mut self, now: Mono, zone: &str, records: Vec<Record>, others: &BTreeSet<String>) {
         self.observed.zone_lists.entry(zone.to_owned()).or_default().set(now, ());
+        self.observed.names.insert(zone.to_owned(), names(&records, others));
         self.validations_read(now, zone, by_name(&records));
         let forms = adopted_forms(&self.world);
         let mut found = by_host(records, &forms, |_| false);
@@ -62,6 +63,7 @@ impl Engine {
                     _ => None,
                 });
                 self.observed.validations.entry((zone.to_owned(), name.clone())).or_default().set(now, value);
+                self.observed.names.entry(zone.to_owned()).or_default().extend(nearest(name));
                 self.mark_scope(scope, true);
             }
             let Scope::Records(_, host) = scope else { continue };
@@ -103,6 +105,22 @@ impl Engine {
             }
         }
     }
+}
+
+/// The host that a record's name makes exist: itself, or the nearest one above a name that no host can have.
+fn nearest(name: &str) -> Option<Host> {
+    let mut names = std::iter::successors(Some(name), |name| Some(name.split_once('.')?.1));
+    names.find_map(|name| Host::parse(name).ok())
+}
+
+/// Hosts that exist by records that [`by_host`] does not count to any.
+fn names(records: &[Record], others: &BTreeSet<String>) -> BTreeSet<Host> {
+    let counted = |record: &&Record| match record.data {
+        RecordData::Txt { .. } => host_of_marker(&record.name).is_some(),
+        _ => Host::parse(&record.name).is_ok(),
+    };
+    let rest = records.iter().filter(|r| !counted(r)).map(|r| &r.name);
+    rest.chain(others).filter_map(|name| nearest(name)).collect()
 }
 
 /// Validation records: CNAMEs whose first label no host can have.

@@ -35,7 +35,10 @@ pub(super) fn shadowed(view: &View<'_>, namespace: &str, host: &Host, zone: &str
         .skip_while(|((_, other), _)| other == host)
         .take_while(|((z, other), _)| z == zone && below(other))
         .any(|(_, cell)| cell.last().is_some_and(|r| !r.at_host.is_empty() || !r.txt.is_empty()));
-    standing || view.desired.get(namespace).is_some_and(|d| d.hosts.keys().any(below))
+    let by_another = view.observed.names.get(zone).and_then(|names| names.range(host.clone()..).next());
+    standing
+        || by_another.is_some_and(|name| name == host || below(name))
+        || view.desired.get(namespace).is_some_and(|d| d.hosts.keys().any(below))
 }
 
 /// A carried host that the record of this one would take out of DNS, as long as it has no record of its own.

@@ -114,30 +114,39 @@ fn a_deeper_name_shadows_nobody() {
     assert!(ready(&sim, "team-a", "b") && ready(&sim, "team-a", "deep"));
 }
 
-/// A stranger's name below a carried host is found by the audit, told, and cured by a record of our own.
+/// A stranger's name below a carried host, or at it, is found by the audit, told, and cured by a record of our own.
 #[test]
 fn a_strangers_shadow_is_cured() {
     use awsim_model::api::route53 as r53;
-    let mut sim = start(true);
-    sim.cluster.app("team-a", "b", &app("[b.a.example.com]", "web"));
-    sim.run(60_000);
-    let set = r53::ResourceRecordSet {
-        name: "deep.b.a.example.com".into(),
-        kind: "A".into(),
-        ttl: Some(60),
-        resource_records: Some(vec![r53::ResourceRecord { value: "192.0.2.1".into() }]),
-        ..Default::default()
-    };
-    let change = r53::Change { action: "CREATE".into(), resource_record_set: set };
-    sim.stranger(r53::ChangeResourceRecordSets {
-        hosted_zone_id: "Z0EXAMPLE1".into(),
-        change_batch: r53::ChangeBatch { comment: None, changes: vec![change] },
-    });
-    sim.run(1_000);
-    assert_eq!(sim.client("b.a.example.com"), None, "the shadow is real");
-    sim.run(620_000);
-    assert_eq!(sim.client("b.a.example.com").as_deref(), Some("team-a"), "{}\n{}", dns(&sim, "b"), sim.tail());
-    assert!(ready(&sim, "team-a", "b"));
+    for (name, kind, value) in [
+        ("deep.b.a.example.com", "A", "192.0.2.1"),
+        ("deep.b.a.example.com", "MX", "10 mail.example.org."),
+        ("_acme-challenge.b.a.example.com", "TXT", "\"proof\""),
+        ("_0123.b.a.example.com", "CNAME", "proof.example.org."),
+        ("b.a.example.com", "TXT", "\"v=spf1 -all\""),
+    ] {
+        let mut sim = start(true);
+        sim.cluster.app("team-a", "b", &app("[b.a.example.com]", "web"));
+        sim.run(60_000);
+        let set = r53::ResourceRecordSet {
+            name: name.into(),
+            kind: kind.into(),
+            ttl: Some(60),
+            resource_records: Some(vec![r53::ResourceRecord { value: value.into() }]),
+            ..Default::default()
+        };
+        let change = r53::Change { action: "CREATE".into(), resource_record_set: set };
+        sim.stranger(r53::ChangeResourceRecordSets {
+            hosted_zone_id: "Z0EXAMPLE1".into(),
+            change_batch: r53::ChangeBatch { comment: None, changes: vec![change] },
+        });
+        sim.run(1_000);
+        assert_eq!(sim.client("b.a.example.com"), None, "{kind} {name}: the shadow is real");
+        sim.run(620_000);
+        let reached = sim.client("b.a.example.com");
+        assert_eq!(reached.as_deref(), Some("team-a"), "{kind} {name}: {}\n{}", dns(&sim, "b"), sim.tail());
+        assert!(ready(&sim, "team-a", "b"));
+    }
 }
 
 /// A domain that is prewired no more: its names stand on their own before the wildcard goes.

@@ -235,7 +235,11 @@ impl Adapter<'_> {
                 let count = |n: i64| u64::try_from(n).unwrap();
                 AwsAnswer::ZoneLimit(ZoneRoom { records: count(answer.count), limit: count(answer.limit.value) })
             }
-            AwsCall::ReadZoneRecords { zone } => AwsAnswer::Records(self.records(&zone)?),
+            AwsCall::ReadZoneRecords { zone } => {
+                let sets = self.record_sets(&zone)?;
+                let others = sets.iter().filter(|set| record(set).is_none()).map(|set| plain(&set.name)).collect();
+                AwsAnswer::ZoneRecords { records: sets.iter().filter_map(record).collect(), others }
+            }
             AwsCall::ReadRecords { zone, names } => {
                 AwsAnswer::Records(self.records(&zone)?.into_iter().filter(|r| names.contains(&r.name)).collect())
             }
@@ -482,6 +486,10 @@ impl Adapter<'_> {
     }
 
     fn records(&mut self, zone: &str) -> Result<Vec<Record>> {
+        Ok(self.record_sets(zone)?.iter().filter_map(record).collect())
+    }
+
+    fn record_sets(&mut self, zone: &str) -> Result<Vec<r53::ResourceRecordSet>> {
         let mut out = Vec::new();
         let mut next: Option<(String, String)> = None;
         loop {
@@ -493,7 +501,7 @@ impl Adapter<'_> {
                 ..Default::default()
             };
             let page = self.ask(call)?;
-            out.extend(page.resource_record_sets.iter().filter_map(record));
+            out.extend(page.resource_record_sets);
             match (page.next_record_name, page.next_record_type) {
                 (Some(name), Some(kind)) => next = Some((name, kind)),
                 _ => return Ok(out),

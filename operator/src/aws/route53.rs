@@ -1,5 +1,7 @@
 //! Route 53.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_route53::Client;
 use aws_sdk_route53::error::ProvideErrorMetadata;
 use aws_sdk_route53::types::{
@@ -22,15 +24,18 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
             let limit = answer.limit().map_or(u64::MAX, |l| count(l.value()));
             Ok(AwsAnswer::ZoneLimit(ZoneRoom { records: count(answer.count()), limit }))
         }
-        AwsCall::ReadZoneRecords { zone } => records(client, &zone, None).await.map(AwsAnswer::Records),
+        AwsCall::ReadZoneRecords { zone } => {
+            let (records, others) = records(client, &zone, None).await?;
+            Ok(AwsAnswer::ZoneRecords { records, others })
+        }
         AwsCall::ReadRecords { zone, names } => {
             let mut found = Vec::new();
             for name in names {
-                found.extend(records(client, &zone, Some(&name)).await?);
+                found.extend(records(client, &zone, Some(&name)).await?.0);
             }
             Ok(AwsAnswer::Records(found))
         }
-        AwsCall::ReadValidation { zone, name } => records(client, &zone, Some(&name)).await.map(AwsAnswer::Records),
+        AwsCall::ReadValidation { zone, name } => Ok(AwsAnswer::Records(records(client, &zone, Some(&name)).await?.0)),
         AwsCall::ReadChange { change } => {
             let answer = client.get_change().id(&change).send().await?;
             let in_sync = answer.change_info().is_some_and(|i| *i.status() == ChangeStatus::Insync);
@@ -75,9 +80,11 @@ fn hosted_zone(zone: &aws_sdk_route53::types::HostedZone) -> HostedZone {
     }
 }
 
-/// Records of a zone, or of one name in it: the list starts at a name, it does not filter.
-async fn records(client: &Client, zone: &str, only: Option<&str>) -> Result<Vec<Record>, Failure> {
+/// Records of a zone, or of one name in it (the list starts at a name, it does not filter), and the names of those that
+/// are of other types than we read.
+async fn records(client: &Client, zone: &str, only: Option<&str>) -> Result<(Vec<Record>, BTreeSet<String>), Failure> {
     let mut out = Vec::new();
+    let mut others = BTreeSet::new();
     let mut name = only.map(str::to_owned);
     let mut kind: Option<RrType> = None;
     loop {
@@ -95,12 +102,15 @@ async fn records(client: &Client, zone: &str, only: Option<&str>) -> Result<Vec<
                 past = true;
                 break;
             }
-            out.extend(record(set));
+            match record(set) {
+                Some(record) => out.push(record),
+                None => drop(others.insert(plain(set.name()))),
+            }
         }
         name = page.next_record_name().map(str::to_owned);
         kind = page.next_record_type().cloned();
         if past || !page.is_truncated() || name.is_none() {
-            return Ok(out);
+            return Ok((out, others));
         }
     }
 }
