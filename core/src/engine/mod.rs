@@ -27,7 +27,7 @@ use gatehouse_route::Host;
 use crate::aws::{AwsAnswer, Family, Refusal, RefusalClass};
 use crate::desired::NamespaceDesired;
 use crate::observed::Observed;
-use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, plan};
+use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, adopted_forms, plan};
 use crate::settings::Settings;
 use crate::time::{Mono, Now};
 use crate::world::{AppFacts, ChildFacts, ClaimFacts, Delta, LoadBalancerFacts, PolicyFacts, World};
@@ -216,8 +216,13 @@ impl Engine {
         // What a claim is for never changes; that there is one decides whether a certificate is needed.
         let claimed =
             matches!(&delta, Delta::Claim(name, new) if new.is_some() != self.world.claims.contains_key(name));
+        let balancer = matches!(delta, Delta::LoadBalancer(..));
+        let adopted = balancer.then(|| adopted_forms(&self.world));
         if !self.world.apply(delta.clone()) {
             return;
+        }
+        if adopted.is_some_and(|before| before != adopted_forms(&self.world)) {
+            self.adoption_changed();
         }
         if self.world.complete() && !before {
             self.index.rebuild(&self.world);
