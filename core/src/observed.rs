@@ -132,6 +132,7 @@ trait Track {
     fn write_sent(&mut self);
     fn write_ended(&mut self, unknown_until: Option<Mono>);
     fn mark_stale(&mut self);
+    fn outdate(&mut self);
     fn epoch(&self) -> u64;
     fn accepts(&self, epoch: u64) -> bool;
     fn accepted(&mut self, now: Mono);
@@ -152,6 +153,10 @@ impl<T> Track for Cell<T> {
     }
     fn mark_stale(&mut self) {
         self.stale = true;
+    }
+    fn outdate(&mut self) {
+        self.stale = true;
+        self.epoch += 1;
     }
     fn epoch(&self) -> u64 {
         self.epoch
@@ -339,6 +344,11 @@ impl Observed {
     /// Something contradicted what we know of the scope: look again before the next decision.
     pub fn mark_stale(&mut self, scope: &Scope) {
         self.cell(scope).mark_stale();
+    }
+
+    /// The scope must be read anew, and a read under way does not count: what is asked for has changed.
+    pub fn outdate(&mut self, scope: &Scope) {
+        self.cell(scope).outdate();
     }
 
     /// Marker to hand back to [`Observed::accept`] with the answer of a read that starts now.

@@ -26,8 +26,8 @@ use gatehouse_route::Host;
 
 use crate::aws::{AwsAnswer, Family, Refusal, RefusalClass};
 use crate::desired::NamespaceDesired;
-use crate::observed::Observed;
-use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, plan};
+use crate::observed::{Observed, Scope};
+use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, adopted_forms, plan, zone_roles};
 use crate::settings::Settings;
 use crate::time::{Mono, Now};
 use crate::world::{AppFacts, ChildFacts, ClaimFacts, Delta, LoadBalancerFacts, PolicyFacts, World};
@@ -236,8 +236,20 @@ impl Engine {
         // What a claim is for never changes; that there is one decides whether a certificate is needed.
         let claimed =
             matches!(&delta, Delta::Claim(name, new) if new.is_some() != self.world.claims.contains_key(name));
+        let balancer = matches!(delta, Delta::LoadBalancer(..));
+        let before_it = balancer.then(|| (adopted_forms(&self.world), zone_roles(&self.world)));
         if !self.world.apply(delta.clone()) {
             return;
+        }
+        if let Some((adopted, roles)) = before_it {
+            if adopted != adopted_forms(&self.world) {
+                self.adoption_changed();
+            }
+            // Zones of other accounts are listed as their roles: with other roles it is another question.
+            if roles != zone_roles(&self.world) {
+                self.observed.outdate(&Scope::Zones);
+                self.dirty.insert(PartKey::Zones);
+            }
         }
         if self.world.complete() && !before {
             self.index.rebuild(&self.world);

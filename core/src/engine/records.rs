@@ -41,6 +41,22 @@ impl Engine {
         }
     }
 
+    /// Other owners are adopted, or write their markers in another form than was said: hosts with records that are not
+    /// ours are read anew, because the names of their markers were not asked for, or not understood.
+    pub(super) fn adoption_changed(&mut self) {
+        let strange = |records: &HostRecords| !records.at_host.is_empty() && records.txt.is_empty();
+        let hosts: Vec<Scope> = self
+            .observed
+            .records
+            .iter()
+            .filter(|(_, cell)| cell.last().is_some_and(strange))
+            .map(|((zone, host), _)| Scope::Records(zone.clone(), host.clone()))
+            .collect();
+        for scope in hosts {
+            self.observed.outdate(&scope);
+        }
+    }
+
     /// As for hosts: what is being written or in doubt is left to a read of its own.
     fn validations_read(&mut self, now: Mono, zone: &str, mut found: BTreeMap<String, String>) {
         for (key, cell) in self.observed.validations.iter_mut().filter(|((z, _), _)| z == zone) {

@@ -6,7 +6,7 @@ use gatehouse_crds::Visibility;
 use gatehouse_route::Host;
 
 use crate::aws::HostedZone;
-use crate::world::LoadBalancerFacts;
+use crate::world::{LoadBalancerFacts, World};
 
 use super::View;
 
@@ -50,8 +50,8 @@ pub(super) fn unreadable(view: &View<'_>, lb: &LoadBalancerFacts) -> Vec<String>
 }
 
 /// Roles to assume for zones of other accounts, by zone.
-pub(super) fn roles(view: &View<'_>) -> BTreeMap<String, String> {
-    let zones = view.world.load_balancers.values().flat_map(|lb| &lb.spec.dns.zones);
+pub(crate) fn zone_roles(world: &World) -> BTreeMap<String, String> {
+    let zones = world.load_balancers.values().flat_map(|lb| &lb.spec.dns.zones);
     zones.filter_map(|z| Some((z.id.clone(), z.role_arn.clone()?))).collect()
 }
 

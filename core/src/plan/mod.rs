@@ -41,6 +41,7 @@ use crate::world::World;
 
 pub use certificate::{certificate_for, default_mode};
 pub use condition::{condition, summary};
+pub(crate) use dns::zone_roles;
 pub use dns::zones_for;
 pub(crate) use placement::shards;
 pub use record::records;

@@ -66,7 +66,7 @@ fn certificates_age(view: &View<'_>, region: &str) -> u64 {
 
 pub(super) fn plan_zones(draft: &mut Draft<'_>) {
     let seldom = draft.view.settings.audit_seldom;
-    let roles = super::dns::roles(&draft.view);
+    let roles = super::dns::zone_roles(draft.view.world);
     if !draft.need(Scope::Zones, "", AwsCall::ReadZones { roles }, seldom) {
         return;
     }

@@ -16,6 +16,7 @@ fn start(adjust: fn(&mut awsim_model::Settings)) -> Sim {
         id: "Z0SECOND".into(),
         name: "example.org".into(),
         private: false,
+        role_arn: None,
     });
     aws.certificates.push(awsim_model::settings::SeedCertificate {
         id: Some("00000000-0000-4000-8000-000000000002".into()),

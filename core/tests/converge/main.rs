@@ -11,6 +11,7 @@ mod drift;
 mod fairness;
 mod lifecycle;
 mod names;
+mod permissions;
 mod prewire;
 mod quotas;
 mod shards;

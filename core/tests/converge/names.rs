@@ -130,6 +130,21 @@ fn an_adopted_owners_names_are_taken_over() {
     assert!(!records(&mut sim).iter().any(|(_, _, value)| value.contains("owner=old")), "{}", sim.tail());
 }
 
+/// An owner is adopted when its names were asked for already: they are read anew at once, not at the next audit.
+#[test]
+fn adopting_an_owner_works_at_once() {
+    let mut sim = start("");
+    sim.cluster.app("team-a", "shop", &app("[shop.example.com, a-shop.example.com, '*.example.com']", "web"));
+    // Theirs come when the zone has been listed: each is met by a refused CREATE, and read by its name.
+    sim.run(500);
+    inherit(&mut sim);
+    sim.run(60_000);
+    assert_eq!(dns(&sim, "team-a", "shop").reason, "DNSConflict", "{}", sim.tail());
+    sim.cluster.load_balancer("public", &(BALANCER.to_owned() + ADOPT));
+    sim.run(30_000);
+    assert!(ready(&sim, "team-a", "shop"), "{:?}\n{}", dns(&sim, "team-a", "shop"), sim.tail());
+}
+
 /// A record without marker is nobody's to adopt.
 #[test]
 fn what_has_no_marker_is_not_adopted() {

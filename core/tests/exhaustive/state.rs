@@ -207,13 +207,13 @@ impl State {
                     let shown = self.before.as_mut().filter(|_| self.stale);
                     self.stale = false;
                     let aws = shown.map_or(&mut self.aws, |(_, aws)| aws);
-                    Adapter { aws, now: self.now, caller: &caller }.call(call).map(Answer::Aws)
+                    Adapter { aws, now: self.now, caller: &caller, role: "" }.call(call).map(Answer::Aws)
                 } else {
                     self.aws_hash = None;
                     if explored(order) {
                         self.before = Some((self.now, self.aws.clone()));
                     }
-                    Adapter { aws: &mut self.aws, now: self.now, caller: &caller }.call(call).map(Answer::Aws)
+                    Adapter { aws: &mut self.aws, now: self.now, caller: &caller, role: "" }.call(call).map(Answer::Aws)
                 }
             }
             Order::Kube(write) => {

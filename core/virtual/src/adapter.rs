@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use awsim_model::api::{Tag, acm, elbv2 as elb, route53 as r53};
+use awsim_model::api::{Tag, acm, elbv2 as elb, route53 as r53, sts};
 use awsim_model::{Aws, AwsError, Call, Caller, Millis};
 use gatehouse_core::aws::{
     Alias, AwsAnswer, AwsCall, Certificate, CertificateDetails, CertificateStatus, ChangeAction, DETAILS,
@@ -23,6 +23,8 @@ pub struct Adapter<'a> {
     pub now: u64,
     /// Who calls.
     pub caller: &'a Caller,
+    /// The role of another account to call as; empty for our own.
+    pub role: &'a str,
 }
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -52,6 +54,13 @@ impl Adapter<'_> {
         self.aws.ask(Millis(self.now), self.caller, call).map_err(refusal)
     }
 
+    /// Calls as a role of another account.
+    fn assumed(&mut self, role: &str) -> Result<Caller> {
+        let (role_arn, role_session_name) = (role.to_owned(), "gatehouse".to_owned());
+        let session = self.ask(sts::AssumeRole { role_arn, role_session_name, ..Default::default() })?;
+        Ok(Caller::admin(session.credentials.access_key_id))
+    }
+
     fn tags_of(&mut self, arns: Vec<String>) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
         let mut out = BTreeMap::new();
         for chunk in arns.chunks(20) {
@@ -71,6 +80,18 @@ impl Adapter<'_> {
     /// # Panics
     /// When the model answers in a shape that AWS does not have.
     pub fn call(&mut self, call: &AwsCall) -> Result<AwsAnswer> {
+        let zonal = matches!(
+            call,
+            AwsCall::ReadZoneRecords { .. }
+                | AwsCall::ReadRecords { .. }
+                | AwsCall::ReadValidation { .. }
+                | AwsCall::ReadChange { .. }
+                | AwsCall::ChangeRecords { .. }
+        );
+        if zonal && !self.role.is_empty() {
+            let caller = self.assumed(self.role)?;
+            return Adapter { aws: self.aws, now: self.now, caller: &caller, role: "" }.call(call);
+        }
         Ok(match call.clone() {
             AwsCall::ReadLimits => {
                 let all: BTreeMap<String, u32> = self
@@ -88,8 +109,14 @@ impl Adapter<'_> {
                     region_target_groups: all["target-groups"],
                 })
             }
-            AwsCall::ReadZones { .. } => {
-                let zones = self.ask(r53::ListHostedZones::default())?.hosted_zones;
+            AwsCall::ReadZones { roles } => {
+                let mut zones = self.ask(r53::ListHostedZones::default())?.hosted_zones;
+                for (id, role) in roles {
+                    // A role that cannot be assumed hides its zone only.
+                    let Ok(caller) = self.assumed(&role) else { continue };
+                    let found = self.aws.ask(Millis(self.now), &caller, r53::GetHostedZone { id });
+                    zones.extend(found.map(|answer| answer.hosted_zone));
+                }
                 let zone = |z: r53::HostedZone| HostedZone {
                     id: z.id.trim_start_matches("/hostedzone/").to_owned(),
                     name: plain(&z.name),

@@ -370,8 +370,9 @@ impl Sim {
 
     fn perform_for(&mut self, order: &Order, former: bool) -> Outcome {
         let result = match order {
-            Order::Aws { call, .. } => {
-                let result = Adapter { aws: &mut self.aws, now: self.now, caller: &self.caller }.call(call);
+            Order::Aws { call, region } => {
+                let (aws, caller) = (&mut self.aws, &self.caller);
+                let result = Adapter { aws, now: self.now, caller, role: region }.call(call);
                 if result.is_ok() {
                     self.judge(call, former);
                 }

@@ -1,6 +1,7 @@
 //! From a request to what IAM is asked about: actions, resources, condition keys.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::Aws;
 use crate::api::route53::ChangeResourceRecordSets;
@@ -20,11 +21,18 @@ struct Accesses<'a> {
 }
 
 impl Aws {
-    /// Refuses what the caller's policy does not allow.
-    pub(crate) fn authorise(&self, caller: &Caller, request: &Request) -> Result<(), AwsError> {
+    /// Refuses what the caller's policy does not allow, and remembers what of it was needed to allow the rest.
+    pub(crate) fn authorise(&mut self, caller: &Caller, request: &Request) -> Result<(), AwsError> {
         let Some(policy) = &caller.policy else { return Ok(()) };
-        let denied = self.accesses(request).into_iter().find(|access| !policy.allows(access));
-        let Some(Access { action, resource, .. }) = denied else { return Ok(()) };
+        let accesses = self.accesses(request);
+        let denied = accesses.iter().find(|access| !policy.allows(access)).cloned();
+        let Some(Access { action, resource, .. }) = denied else {
+            let needed = accesses.iter().filter_map(|access| policy.needed(access));
+            for grant in needed.filter(|grant| !self.needed.contains(grant)).collect::<Vec<_>>() {
+                Arc::make_mut(&mut self.needed).insert(grant);
+            }
+            return Ok(());
+        };
         let code = match request.service() {
             Service::Acm | Service::Tagging => "AccessDeniedException",
             _ => "AccessDenied",
@@ -49,6 +57,7 @@ impl Aws {
         match request {
             // Anyone may ask who they are; assuming a role is not signed.
             Request::GetCallerIdentity(_) | Request::AssumeRoleWithWebIdentity(_) => {}
+            Request::AssumeRole(call) => all.on(&call.role_arn),
             Request::CreateLoadBalancer(call) => {
                 all.create(&self.elb_arn(&format!("loadbalancer/app/{}/{NEW}", call.name)), None);
             }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// A parsed policy document.
@@ -16,6 +17,8 @@ pub struct Policy {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Statement {
+    /// `Sid`, or its place in the document.
+    sid: String,
     allow: bool,
     actions: Matching,
     resources: Matching,
@@ -53,6 +56,17 @@ enum Operator {
     Null,
 }
 
+/// A part of a policy: one action pattern of a statement that allows, on one of its resource patterns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Grant {
+    /// The statement's `Sid`, or its place in the document.
+    pub sid: String,
+    /// As written; `NotAction` in front of the patterns of one.
+    pub action: String,
+    /// As written, likewise.
+    pub resource: String,
+}
+
 /// One thing that a call does: an action on one resource, with what conditions may ask about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
@@ -80,7 +94,7 @@ impl Policy {
             .iter()
             .enumerate()
             .map(|(index, statement)| {
-                Statement::parse(statement).map_err(|e| format!("policy Statement[{index}]: {e}"))
+                Statement::parse(index, statement).map_err(|e| format!("policy Statement[{index}]: {e}"))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { statements })
@@ -97,10 +111,34 @@ impl Policy {
         }
         allowed
     }
+
+    /// Everything that the document allows, part by part.
+    pub fn grants(&self) -> Vec<Grant> {
+        self.statements.iter().filter(|s| s.allow).flat_map(|s| s.grants(|_| true, |_| true)).collect()
+    }
+
+    /// The parts without which `access` would be refused: none if two statements, or two patterns of one, allow it.
+    pub fn needed(&self, access: &Access) -> Option<Grant> {
+        let allowing = self.statements.iter().filter(|s| s.allow && s.applies(access));
+        let action = |pattern: &str| glob(&pattern.to_ascii_lowercase(), &access.action.to_ascii_lowercase());
+        let mut grants = allowing.flat_map(|s| s.grants(action, |pattern| glob(pattern, &access.resource)));
+        grants.next().filter(|_| grants.next().is_none())
+    }
 }
 
 impl Statement {
-    fn parse(value: &Value) -> Result<Self, String> {
+    fn grants(&self, action: impl Fn(&str) -> bool, resource: impl Fn(&str) -> bool) -> Vec<Grant> {
+        let actions = self.actions.parts("NotAction", action);
+        let resources = self.resources.parts("NotResource", resource);
+        let grant = |action: &String, resource: &String| Grant {
+            sid: self.sid.clone(),
+            action: action.clone(),
+            resource: resource.clone(),
+        };
+        actions.iter().flat_map(|a| resources.iter().map(|r| grant(a, r)).collect::<Vec<_>>()).collect()
+    }
+
+    fn parse(index: usize, value: &Value) -> Result<Self, String> {
         let allow = match value.get("Effect").and_then(Value::as_str) {
             Some("Allow") => true,
             Some("Deny") => false,
@@ -115,7 +153,9 @@ impl Statement {
                 }
             }
         }
+        let sid = value.get("Sid").and_then(Value::as_str).map_or_else(|| format!("Statement[{index}]"), str::to_owned);
         Ok(Self {
+            sid,
             allow,
             actions: Matching::parse(value, "Action", "NotAction")?,
             resources: Matching::parse(value, "Resource", "NotResource")?,
@@ -137,6 +177,14 @@ impl Matching {
             (None, Some(list)) => Ok(Self { negated: true, patterns: texts(list) }),
             _ => Err(format!("needs exactly one of {plain} and {negated}")),
         }
+    }
+
+    /// The patterns that fit, each a part of its own; what is negated is one part as a whole.
+    fn parts(&self, negated: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
+        if self.negated {
+            return vec![format!("{negated} {}", self.patterns.join(" "))];
+        }
+        self.patterns.iter().filter(|pattern| fits(pattern)).cloned().collect()
     }
 
     fn covers(&self, text: &str, ignore_case: bool) -> bool {
@@ -264,6 +312,24 @@ mod tests {
         assert!(policy.allows(&access("acm:ListCertificates", "*", &[])));
         assert!(!policy.allows(&access("acm:DeleteCertificate", "arn:x", &[])));
         assert!(!policy.allows(&access("route53:ListHostedZones", "*", &[])));
+    }
+
+    #[test]
+    fn only_what_nothing_else_allows_is_needed() {
+        let policy = Policy::parse(
+            r#"{"Statement":[{"Sid":"Read","Effect":"Allow","Action":["acm:List*","acm:Get*"],"Resource":["arn:a","arn:b"]},
+                {"Effect":"Allow","Action":"acm:ListTags","Resource":"*"}]}"#,
+        )
+        .unwrap();
+        let needed = |action: &str, resource: &str| policy.needed(&access(action, resource, &[]));
+        let part = |sid: &str, action: &str, resource: &str| {
+            Some(Grant { sid: sid.into(), action: action.into(), resource: resource.into() })
+        };
+        assert_eq!(needed("acm:GetX", "arn:b"), part("Read", "acm:Get*", "arn:b"));
+        assert_eq!(needed("acm:ListTags", "arn:c"), part("Statement[1]", "acm:ListTags", "*"));
+        assert_eq!(needed("acm:ListTags", "arn:a"), None, "either would do");
+        assert_eq!(needed("acm:Delete", "arn:a"), None);
+        assert_eq!(policy.grants().len(), 5);
     }
 
     /// Condition, context, whether it holds.

@@ -14,13 +14,14 @@
 //! and private CAs. Accepted and without effect on the data plane: stickiness, slow start, load balancing algorithms,
 //! access logs, WAF, zonal shift, response header attributes. `instance` targets can be registered but not reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub mod api;
 pub mod iam;
 pub mod settings;
 
+mod account;
 mod acm;
 mod authorise;
 mod data_plane;
@@ -35,7 +36,7 @@ mod throttle;
 pub use api::{Answer, AwsError, Call, Caller, Empty, Millis, Request, Service, Tag};
 pub use data_plane::{Backend, DataPlaneAction, DataPlaneDecision, Exchange, HealthProbe, LiveListener};
 pub use dns::{DnsAnswer, DnsCode, DnsRecord, View};
-pub use iam::Policy;
+pub use iam::{Grant, Policy};
 pub use settings::{Delays, HealthSource, Settings};
 pub use throttle::{Bucket, Family};
 
@@ -51,6 +52,10 @@ pub struct Aws {
     levels: throttle::Levels,
     /// How often an id was made from the same words; with the words it makes the next one.
     ids: Arc<BTreeMap<String, u64>>,
+    /// Parts of callers' policies that nothing else would have stood in for.
+    needed: Arc<BTreeSet<iam::Grant>>,
+    /// Roles of other accounts that were assumed, by access key id.
+    sessions: Arc<BTreeMap<String, String>>,
 }
 
 impl Aws {
@@ -66,6 +71,8 @@ impl Aws {
             acm: acm::Acm::default(),
             levels: throttle::Levels::default(),
             ids: Arc::default(),
+            needed: Arc::default(),
+            sessions: Arc::default(),
         };
         let settings = Arc::clone(&aws.settings);
         for zone in &settings.zones {
@@ -78,6 +85,7 @@ impl Aws {
                     vpc_id: Some(settings.network.vpc_id.clone()),
                 }];
             }
+            seeded.role.clone_from(&zone.role_arn);
             aws.route53.zones.insert(zone.id.clone(), seeded);
         }
         for certificate in &settings.certificates {
@@ -94,7 +102,7 @@ impl Aws {
     pub fn call(&mut self, now: Millis, caller: &Caller, request: &Request) -> Result<Answer, AwsError> {
         self.advance(now);
         self.levels.take(now, &self.settings.buckets, request)?;
-        self.authorise(caller, request)?;
+        self.admit(caller, request)?;
         self.dispatch(now, caller, request)
     }
 
@@ -107,6 +115,11 @@ impl Aws {
         // The table in `api` and the match in `dispatch` agree; a test asks every action.
         C::Answer::try_from(answer)
             .map_err(|_| AwsError::status(500, "InternalFailure", "the model answered with another action's shape"))
+    }
+
+    /// The parts of policies without which calls so far would have been refused.
+    pub fn needed(&self) -> &BTreeSet<Grant> {
+        &self.needed
     }
 
     /// The settings in force.
@@ -190,14 +203,14 @@ impl Aws {
             Request::DescribeTags(call) => self.describe_tags(call)?.into(),
             Request::DescribeAccountLimits(call) => self.describe_account_limits(call)?.into(),
             Request::DescribeSSLPolicies(call) => self.describe_ssl_policies(call)?.into(),
-            Request::ListHostedZones(call) => self.list_hosted_zones(call)?.into(),
-            Request::ListHostedZonesByName(call) => self.list_hosted_zones_by_name(call)?.into(),
+            Request::ListHostedZones(call) => self.list_hosted_zones(caller, call)?.into(),
+            Request::ListHostedZonesByName(call) => self.list_hosted_zones_by_name(caller, call)?.into(),
             Request::GetHostedZone(call) => self.get_hosted_zone(call)?.into(),
             Request::CreateHostedZone(call) => self.create_hosted_zone(now, call)?.into(),
             Request::DeleteHostedZone(call) => self.delete_hosted_zone(now, call)?.into(),
             Request::ListResourceRecordSets(call) => self.list_resource_record_sets(call)?.into(),
             Request::ChangeResourceRecordSets(call) => self.change_resource_record_sets(now, call)?.into(),
-            Request::GetChange(call) => self.get_change(now, call)?.into(),
+            Request::GetChange(call) => self.get_change(now, caller, call)?.into(),
             Request::GetHostedZoneLimit(call) => self.get_hosted_zone_limit(call)?.into(),
             Request::ListTagsForResource(call) => self.list_tags_for_resource(call)?.into(),
             Request::ChangeTagsForResource(call) => self.change_tags_for_resource(call)?.into(),
@@ -211,6 +224,7 @@ impl Aws {
             Request::ListTagsForCertificate(call) => self.list_tags_for_certificate(call)?.into(),
             Request::GetCertificate(call) => self.get_certificate(now, call)?.into(),
             Request::GetCallerIdentity(_) => self.caller_identity(caller).into(),
+            Request::AssumeRole(call) => self.assume_role(now, call)?.into(),
             Request::AssumeRoleWithWebIdentity(call) => self.assume_role_with_web_identity(now, call)?.into(),
             Request::GetResources(call) => self.get_resources(now, call)?.into(),
         })

@@ -207,6 +207,9 @@ pub struct SeedZone {
     /// Attached to the VPC instead of public.
     #[serde(default)]
     pub private: bool,
+    /// A zone of another account: the role there that reaches it, and nothing else.
+    #[serde(default)]
+    pub role_arn: Option<String>,
 }
 
 /// An imported certificate that exists from the start.
@@ -239,7 +242,12 @@ impl Settings {
             buckets: BTreeMap::new(),
             quotas: Quotas::default(),
             network: Network::default(),
-            zones: vec![SeedZone { id: "Z0EXAMPLE1".into(), name: "example.com".into(), private: false }],
+            zones: vec![SeedZone {
+                id: "Z0EXAMPLE1".into(),
+                name: "example.com".into(),
+                private: false,
+                role_arn: None,
+            }],
             certificates: vec![SeedCertificate {
                 id: Some("00000000-0000-4000-8000-000000000001".into()),
                 names: vec!["example.com".into(), "*.example.com".into()],

@@ -168,7 +168,7 @@ fn wildcards_end_where_names_exist() {
 #[test]
 fn private_zones_answer_inside_the_vpc_only() {
     let mut settings = Settings::instant();
-    settings.zones.push(SeedZone { id: "Z9".into(), name: "example.com".into(), private: true });
+    settings.zones.push(SeedZone { id: "Z9".into(), name: "example.com".into(), private: true, role_arn: None });
     let mut w = World::new(settings);
     w.ok(ChangeResourceRecordSets {
         hosted_zone_id: "Z9".into(),

@@ -20,7 +20,8 @@ use crate::Options;
 /// Without `--seed` there is a VPC with two subnets in eu-central-1, a public zone example.com and an issued
 /// certificate for example.com and *.example.com; what there is, is printed at start.
 ///
-/// A control API for tests stands under /_awsim/: health, calls, faults, clock, state, quotas, availability.
+/// A control API for tests stands under /_awsim/: health, calls, faults, clock, state, quotas, availability,
+/// permissions.
 #[derive(Debug, Parser)]
 #[command(name = "awsim", version, max_term_width = 110)]
 pub struct Args {

@@ -1,6 +1,6 @@
 //! The control API under `/_awsim/`: for tests, not part of AWS.
 
-use awsim_model::Millis;
+use awsim_model::{Millis, Policy};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 use http_body_util::Full;
@@ -26,7 +26,7 @@ struct Down {
 
 /// The answer of `/_awsim/<path>`.
 pub(crate) fn answer(world: &World, method: &Method, path: &str, query: &str, body: &Bytes) -> Answered {
-    let known = ["health", "calls", "faults", "clock", "state", "quotas", "availability"];
+    let known = ["health", "calls", "faults", "clock", "state", "quotas", "availability", "permissions"];
     let outcome = match (method.as_str(), path) {
         ("GET", "health") => Ok(json_answer(&json!({ "ok": true, "now": world.now() }))),
         ("GET", "calls") => calls(world, query),
@@ -51,6 +51,7 @@ pub(crate) fn answer(world: &World, method: &Method, path: &str, query: &str, bo
             aws.advance(now);
             Ok(json_answer(&aws.dump(now)))
         }
+        ("GET", "permissions") => Ok(json_answer(&permissions(world))),
         ("GET", "quotas") => Ok(json_answer(&quotas(world))),
         ("POST", "quotas") => set_quotas(world, body),
         ("POST", "availability") => read::<Down>(body).map(|down| {
@@ -84,6 +85,14 @@ fn calls(world: &World, query: &str) -> Result<Response<Full<Bytes>>, String> {
 fn faults(world: &World, body: &Bytes) -> Result<Response<Full<Bytes>>, String> {
     world.faults().place(read::<Fault>(body)?)?;
     Ok(json_answer(&json!(world.faults().list())))
+}
+
+/// What of the policy was needed so far, and what was not.
+fn permissions(world: &World) -> Value {
+    let needed = world.aws().needed().clone();
+    let all = world.policy().map(Policy::grants).unwrap_or_default();
+    let idle: Vec<_> = all.into_iter().filter(|grant| !needed.contains(grant)).collect();
+    json!({ "needed": needed, "unused": idle })
 }
 
 fn quotas(world: &World) -> Value {

@@ -92,6 +92,11 @@ impl World {
         self.now() < *lock(&self.down_until)
     }
 
+    /// The policy that limits callers, if any does.
+    pub(crate) fn policy(&self) -> Option<&Policy> {
+        self.policy.as_deref()
+    }
+
     /// Performs a call on the model.
     pub(crate) fn perform(&self, caller: &str, request: &Request) -> Result<Answer, AwsError> {
         let policy = self.policy.clone().filter(|_| !caller.starts_with("admin"));

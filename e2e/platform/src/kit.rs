@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::golang::{self, Build};
 use crate::image::{self, Add, Spec, hex};
 use crate::paths::Cache;
 
@@ -145,9 +146,9 @@ impl Kit {
         let missing: Vec<&Program> =
             PROGRAMS.iter().filter(|p| p.wanted(control_plane_only) && !self.bin(p.name).exists()).collect();
         if !missing.is_empty() {
-            let go = go_version()?;
+            let go = golang::version()?;
             say(&format!("building {} programs with {go}; once per machine, up to ten minutes", missing.len()));
-            self.write_sources()?;
+            golang::write(&self.folder.join("go"), SOURCES)?;
         }
         for (index, program) in missing.iter().enumerate() {
             self.build(program, &format!("{}/{}", index + 1, missing.len()), say)?;
@@ -161,50 +162,14 @@ impl Kit {
         Ok(())
     }
 
-    fn write_sources(&self) -> Result<()> {
-        for (module, file, text) in SOURCES {
-            let path = self.folder.join("go").join(module).join(file);
-            fs::create_dir_all(path.parent().context("source folder")?)?;
-            fs::write(path, text)?;
-        }
-        Ok(())
-    }
-
     fn build(&self, program: &Program, place: &str, say: &mut dyn FnMut(&str)) -> Result<()> {
-        let part = self.folder.join("bin").join(format!(".{}.part", program.name));
-        let log = self.folder.join(format!("{}.log", program.name));
-        let mut command = Command::new("go");
-        command.current_dir(self.folder.join("go").join(program.module));
-        command.args(["build", "-trimpath", "-ldflags", program.flags, "-tags", "no_btrfs", "-o"]).arg(&part);
-        command.arg(program.package);
-        // The machine's Go and these very modules: no other toolchain is fetched, no go.sum is rewritten.
-        command.envs([("CGO_ENABLED", "0"), ("GOTOOLCHAIN", "local"), ("GOWORK", "off")]);
-        command.env("GOFLAGS", "-mod=readonly -buildvcs=false");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
-        let began = Instant::now();
-        say(&format!("[{place}] building {}", program.name));
-        let mut child = command.spawn().context("run go")?;
-        let mut told = 0;
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-            let elapsed = began.elapsed().as_secs();
-            if elapsed >= told + 20 {
-                told = elapsed;
-                say(&format!("[{place}] building {}: {elapsed} s so far", program.name));
-            }
+        let build = Build {
+            module: &self.folder.join("go").join(program.module),
+            package: program.package,
+            flags: program.flags,
+            program: &self.bin(program.name),
         };
-        if !status.success() {
-            let end = crate::process::tail(&log, 20);
-            bail!("go build {} failed ({status}); the last lines of {}:\n{end}", program.package, log.display());
-        }
-        fs::rename(&part, self.bin(program.name))?;
-        // Only a failed build's log is worth its place.
-        let _ = fs::remove_file(&log);
-        say(&format!("[{place}] built {} in {:.0} s", program.name, began.elapsed().as_secs_f64()));
-        Ok(())
+        build.run(place, say)
     }
 
     fn fetch_nginx(&self, say: &mut dyn FnMut(&str)) -> Result<()> {
@@ -269,21 +234,6 @@ fn check_machine() -> Result<()> {
     Ok(())
 }
 
-fn go_version() -> Result<String> {
-    let none = "the platform builds Kubernetes and needs Go 1.26 or newer on PATH; install it from go.dev/dl";
-    let out = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").output().context(none)?;
-    let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
-    if !new_enough(&version) {
-        bail!("{none}; found {version:?}");
-    }
-    Ok(version)
-}
-
-fn new_enough(version: &str) -> bool {
-    let mut numbers = version.trim_start_matches("go").split('.').map(|n| n.parse::<u32>().unwrap_or(0));
-    (numbers.next(), numbers.next().unwrap_or(0)) >= (Some(1), 26)
-}
-
 fn packages(say: &mut dyn FnMut(&str)) -> Result<()> {
     let missing: Vec<&str> =
         PACKAGES.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
@@ -318,12 +268,6 @@ pub fn progress(began: Instant) -> impl FnMut(&str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn go_versions_are_compared_by_number() {
-        assert!(new_enough("go1.26.8") && new_enough("go1.27") && new_enough("go2.0"));
-        assert!(!new_enough("go1.9") && !new_enough("") && !new_enough("go1.25.1"));
-    }
 
     #[test]
     fn every_program_names_a_module_that_is_there() {

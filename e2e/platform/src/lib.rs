@@ -13,7 +13,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `options`, `paths` | what is asked for, and where it lives |
-//! | `kit` | the programs: built with Go, installed by apt, fetched by pip; kept in the cache |
+//! | `kit`, `golang` | the programs: built with Go, installed by apt, fetched by pip; kept in the cache |
+//! | `external_dns` | one more program, for whoever asks for it |
 //! | `netns`, `cgroup`, `process` | what the machine lends a platform, and how it gets it back |
 //! | `certs`, `components`, `addons` | what each component is told |
 //! | `cluster`, `teardown` | up and down |
@@ -25,6 +26,8 @@ mod certs;
 mod cgroup;
 mod cluster;
 mod components;
+mod external_dns;
+mod golang;
 pub mod image;
 mod kit;
 mod load;
@@ -36,6 +39,7 @@ mod process;
 mod teardown;
 
 pub use cluster::{Platform, interrupt};
+pub use external_dns::external_dns;
 pub use kit::{Kit, progress};
 pub use options::{ForwardZone, Options, State};
 pub use paths::{Cache, Name, RunDir};

@@ -107,25 +107,7 @@ fn story(lab: &Lab, tell: &mut Tell) -> Result<()> {
 fn install(lab: &Lab, tell: &mut Tell) -> Result<()> {
     tell.chapter("Gatehouse from config/");
     let began = Instant::now();
-    let overlay = scenarios::lab::root().join("e2e/scenarios/overlay");
-    lab.must(&["apply", "--server-side", "-k", &overlay.display().to_string()])?;
-    for crd in ["exposedapps", "sharedloadbalancers", "exposurepolicies", "hostclaims"] {
-        lab.must(&["wait", "--for=condition=Established", "--timeout=20s", &format!("crd/{crd}.gatehouse.dev")])?;
-    }
-    for file in ["namespaces", "backends"] {
-        lab.apply(&format!("config/samples/{file}.yaml"))?;
-    }
-    lab.apply("config/samples/platform.yaml")?;
-    for deployment in ["gatehouse-operator", "gatehouse-webhook"] {
-        lab.must(&[
-            "-n",
-            "gatehouse-system",
-            "rollout",
-            "status",
-            "--timeout=90s",
-            &format!("deployment/{deployment}"),
-        ])?;
-    }
+    lab.install()?;
     tell.fact(true, "CRDs, RBAC, admission policies, operator and webhook run", began.elapsed());
     let took = lab.wait("the webhook answers", Duration::from_secs(30), || {
         let out = lab.apply_text(REFUSED)?;

@@ -101,6 +101,27 @@ impl Lab {
         Ok(())
     }
 
+    /// Installs Gatehouse from `config/`, then namespaces, Services and load balancer of the samples, and waits until
+    /// operator and webhook run.
+    ///
+    /// # Errors
+    /// With what kubectl said.
+    pub fn install(&self) -> Result<()> {
+        let overlay = root().join("e2e/scenarios/overlay");
+        self.must(&["apply", "--server-side", "-k", &overlay.display().to_string()])?;
+        for crd in ["exposedapps", "sharedloadbalancers", "exposurepolicies", "hostclaims"] {
+            self.must(&["wait", "--for=condition=Established", "--timeout=20s", &format!("crd/{crd}.gatehouse.dev")])?;
+        }
+        for file in ["namespaces", "backends", "platform"] {
+            self.apply(&format!("config/samples/{file}.yaml"))?;
+        }
+        for deployment in ["gatehouse-operator", "gatehouse-webhook"] {
+            let deployment = format!("deployment/{deployment}");
+            self.must(&["-n", "gatehouse-system", "rollout", "status", "--timeout=90s", &deployment])?;
+        }
+        Ok(())
+    }
+
     /// Runs kubectl.
     ///
     /// # Errors
@@ -170,12 +191,25 @@ impl Lab {
     /// # Errors
     /// With curl's words: no name, no connection, bad certificate.
     pub fn get(&self, url: &str) -> Result<(u16, String)> {
+        self.get_by(&[], url)
+    }
+
+    /// The same, past DNS: the host's connection goes to this address.
+    ///
+    /// # Errors
+    /// As `get`.
+    pub fn get_at(&self, address: &str, host: &str) -> Result<(u16, String)> {
+        self.get_by(&["--resolve", &format!("{host}:443:{address}")], &format!("https://{host}/"))
+    }
+
+    fn get_by(&self, more: &[&str], url: &str) -> Result<(u16, String)> {
         let ca = self.folder.join("ca.pem");
         let out = self
             .platform
             .command("curl")
             .args(["-sS", "--max-time", "10", "-w", "\n%{http_code}", "--cacert"])
             .arg(ca)
+            .args(more)
             .arg(url)
             .output()?;
         if !out.status.success() {

@@ -258,6 +258,7 @@ calls! {
     }
     Sts sts {
         GetCallerIdentity => sts::CallerIdentity, AssumeRoleWithWebIdentity => sts::AssumedRole,
+        AssumeRole => sts::RoleSession,
     }
     Tagging sts { GetResources => sts::Resources }
 }
@@ -296,5 +297,5 @@ answers! {
     route53::HostedZones, route53::HostedZonesByName, route53::HostedZoneAnswer, route53::ChangeAnswer,
     route53::ResourceRecordSets, route53::ZoneLimit, route53::ResourceTags,
     acm::CertificateArn, acm::CertificateAnswer, acm::CertificateList, acm::CertificateTags, acm::CertificateBody,
-    sts::CallerIdentity, sts::AssumedRole, sts::Resources,
+    sts::CallerIdentity, sts::AssumedRole, sts::RoleSession, sts::Resources,
 }

@@ -12,6 +12,14 @@ shapes! {
         policy: Option<String>,
         duration_seconds: Option<i64>,
     }
+    AssumeRole {
+        role_arn: String,
+        role_session_name: String,
+        external_id: Option<String>,
+        policy: Option<String>,
+        duration_seconds: Option<i64>,
+    }
+    RoleSession { credentials: Credentials, assumed_role_user: AssumedRoleUser }
     Credentials { access_key_id: String, secret_access_key: String, session_token: String, expiration: Timestamp }
     AssumedRoleUser { assumed_role_id: String, arn: String }
     CallerIdentity { user_id: String, account: String, arn: String }

@@ -67,7 +67,8 @@ impl Aws {
         }
         let id = zone.id.clone();
         let delays = self.settings.delays;
-        let change_info = self.new_change(now, call.change_batch.comment.clone());
+        let role = self.zone(&call.hosted_zone_id)?.role.clone();
+        let change_info = self.new_change(now, call.change_batch.comment.clone(), role);
         if let Some(zone) = self.route53.zones.get_mut(&id) {
             let next = Arc::new(next);
             let from = now + delays.route53_insync;

@@ -23,4 +23,6 @@ pub(crate) struct Change {
     pub(crate) submitted: Millis,
     pub(crate) in_sync: Millis,
     pub(crate) comment: Option<String>,
+    /// The role of another account that asked for it.
+    pub(crate) role: Option<String>,
 }

@@ -11,7 +11,7 @@ use crate::api::route53::{
     HostedZonesByName, ListHostedZones, ListHostedZonesByName, ListResourceRecordSets, ListTagsForResource,
     ResourceRecord, ResourceRecordSet, ResourceRecordSets, ResourceTagSet, ResourceTags, Vpc, ZoneLimit,
 };
-use crate::api::{AwsError, Empty, Millis, Tag};
+use crate::api::{AwsError, Caller, Empty, Millis, Tag};
 use crate::settings::quota;
 
 /// Record sets in AWS's order.
@@ -46,6 +46,8 @@ pub(crate) struct Zone {
     /// Until then changes meet `PriorRequestNotComplete`.
     pub(crate) busy_until: Millis,
     pub(crate) tags: BTreeMap<String, String>,
+    /// The role that reaches it, if it is another account's.
+    pub(crate) role: Option<String>,
 }
 
 const NAME_SERVERS: [&str; 4] =
@@ -77,6 +79,7 @@ impl Zone {
             records,
             busy_until: Millis(0),
             tags: BTreeMap::new(),
+            role: None,
         }
     }
 
@@ -116,20 +119,20 @@ impl Aws {
     }
 
     /// Registers a change and returns what AWS says about it.
-    pub(super) fn new_change(&mut self, now: Millis, comment: Option<String>) -> ChangeInfo {
+    pub(super) fn new_change(&mut self, now: Millis, comment: Option<String>, role: Option<String>) -> ChangeInfo {
         let id = format!("C{}", self.fresh_id("change").to_uppercase());
-        let change = Change { submitted: now, in_sync: now + self.settings.delays.route53_insync, comment };
+        let change = Change { submitted: now, in_sync: now + self.settings.delays.route53_insync, comment, role };
         let info = show_change(now, &id, &change);
         self.route53.changes.insert(id, change);
         info
     }
 
-    pub(crate) fn get_change(&self, now: Millis, call: &GetChange) -> Result<ChangeAnswer, AwsError> {
+    pub(crate) fn get_change(&self, now: Millis, caller: &Caller, call: &GetChange) -> Result<ChangeAnswer, AwsError> {
         let id = bare(&call.id);
-        let change =
-            self.route53.changes.get(id).ok_or_else(|| {
-                AwsError::status(404, "NoSuchChange", format!("Could not find resource with ID: {id}"))
-            })?;
+        // An account knows its own changes only.
+        let change = self.route53.changes.get(id).filter(|change| change.role.as_deref() == self.role_of(caller));
+        let change = change
+            .ok_or_else(|| AwsError::status(404, "NoSuchChange", format!("Could not find resource with ID: {id}")))?;
         Ok(ChangeAnswer { change_info: show_change(now, id, change) })
     }
 
@@ -169,7 +172,7 @@ impl Aws {
         zone.versions = vec![(now + self.settings.delays.route53_insync, Arc::clone(&zone.records))];
         let answer = HostedZoneAnswer {
             hosted_zone: zone.show(),
-            change_info: Some(self.new_change(now, None)),
+            change_info: Some(self.new_change(now, None, None)),
             delegation_set: zone.delegation(),
             vpcs: None,
             vpc: call.vpc.clone(),
@@ -204,10 +207,10 @@ impl Aws {
         }
         let id = zone.id.clone();
         self.route53.zones.remove(&id);
-        Ok(ChangeAnswer { change_info: self.new_change(now, None) })
+        Ok(ChangeAnswer { change_info: self.new_change(now, None, None) })
     }
 
-    pub(crate) fn list_hosted_zones(&self, call: &ListHostedZones) -> Result<HostedZones, AwsError> {
+    pub(crate) fn list_hosted_zones(&self, caller: &Caller, call: &ListHostedZones) -> Result<HostedZones, AwsError> {
         let max = max_items(call.max_items, 100)?;
         let start = call.marker.as_deref().map(bare);
         if let Some(start) = start.filter(|id| !self.route53.zones.contains(id)) {
@@ -217,6 +220,7 @@ impl Aws {
             .route53
             .zones
             .values()
+            .filter(|zone| zone.role.as_deref() == self.role_of(caller))
             .filter(|zone| start.is_none_or(|start| zone.id.as_str() >= start))
             .filter(|zone| call.hosted_zone_type.as_deref() != Some("PrivateHostedZone") || zone.private);
         let hosted_zones: Vec<_> = rest.by_ref().take(max).map(|zone| zone.show()).collect();
@@ -232,6 +236,7 @@ impl Aws {
 
     pub(crate) fn list_hosted_zones_by_name(
         &self,
+        caller: &Caller,
         call: &ListHostedZonesByName,
     ) -> Result<HostedZonesByName, AwsError> {
         let max = max_items(call.max_items, 100)?;
@@ -247,8 +252,8 @@ impl Aws {
                 (name::reversed(&name), call.hosted_zone_id.as_deref().map(bare).unwrap_or_default().to_owned())
             }
         };
-        let mut all: Vec<_> =
-            self.route53.zones.values().map(|zone| ((name::reversed(&zone.name), zone.id.clone()), zone)).collect();
+        let own = self.route53.zones.values().filter(|zone| zone.role.as_deref() == self.role_of(caller));
+        let mut all: Vec<_> = own.map(|zone| ((name::reversed(&zone.name), zone.id.clone()), zone)).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         // The list starts at the name; it does not filter.
         let mut rest = all.into_iter().filter(|(key, _)| *key >= start).map(|(_, zone)| zone);
