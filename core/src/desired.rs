@@ -9,7 +9,6 @@ use std::sync::Arc;
 use gatehouse_crds::{AdmittedApp, ClaimState, ExposedAppSpec, NetworkPolicySettings, Tls, keys};
 use gatehouse_route::{
     Backend, BackendPort, Cidr, Host, HostRoutes, Label, PathType, Port, PortTable, Route, RouteTable, Seconds, Size,
-    TABLE_VERSION,
 };
 
 use crate::children::{Common, Fragment};
@@ -215,11 +214,17 @@ fn table(
             let cap = Seconds::parse(&lb.spec.edge.max_timeout).unwrap_or(default_seconds("300s"));
             let here: Vec<&Served> =
                 apps.iter().filter(|a| leaving.contains(name) || a.load_balancers.contains(name)).collect();
-            let routes = merge(host, &here, cap, services, &mut out.notes);
+            let routes = merge(host, &here, (cap, entry.max_body_size), services, &mut out.notes);
             entry.hosts.insert(host.clone(), routes);
         }
     }
-    RouteTable { version: TABLE_VERSION, namespace, cluster_domain: settings.cluster_domain.clone(), resolver, ports }
+    RouteTable {
+        version: RouteTable::version_for(&ports),
+        namespace,
+        cluster_domain: settings.cluster_domain.clone(),
+        resolver,
+        ports,
+    }
 }
 
 fn port_table(name: &str, lb: &LoadBalancerFacts) -> PortTable {
@@ -249,7 +254,7 @@ fn default_seconds(text: &str) -> Seconds {
 fn merge(
     host: &Host,
     apps: &[&Served],
-    cap: Seconds,
+    (cap, body): (Seconds, Size),
     services: &BTreeMap<&str, &Arc<ServiceFacts>>,
     notes: &mut BTreeMap<String, Vec<Finding>>,
 ) -> HostRoutes {
@@ -295,7 +300,10 @@ fn merge(
                 })
                 .collect();
             let timeout = route.timeout.unwrap_or(default_seconds("60s")).min(cap);
-            routes.insert(key, Route { backends, timeout, allow: served.app.allow.clone() });
+            let mut options = route.options.clone();
+            // As a timeout, a size above the load balancer's is cut to it: the platform may lower it at any time.
+            options.max_body_size = options.max_body_size.filter(|size| *size < body);
+            routes.insert(key, Route { backends, timeout, allow: served.app.allow.clone(), options });
         }
     }
     HostRoutes { routes }

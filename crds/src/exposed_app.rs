@@ -2,7 +2,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Condition;
+use crate::{Buffering, Condition, Cors, HeaderChanges, RateLimit, Redirect, SessionAffinity};
 
 /// One application and the names under which the world reaches it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -71,13 +71,42 @@ pub struct RouteRule {
     /// Prefix (by whole segments; the default) or Exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_type: Option<PathType>,
-    /// Services of the same namespace that answer.
+    /// Services of the same namespace that answer. A route has backends or a redirect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16))]
     pub backends: Vec<BackendRef>,
     /// Longest silence between two reads from the backend, such as 30s. Absent: 60s, within the load balancer's maxTimeout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,4}(s|m|h)$"))]
     pub timeout: Option<String>,
+    /// Larger request bodies get 413. Absent, or above it: the load balancer's maxBodySize.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[1-9][0-9]{0,9}(Ki|Mi|Gi)?$"))]
+    pub max_body_size: Option<String>,
+    /// Off passes requests and responses on as they come, for server-sent events and streams. Absent: On.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buffering: Option<Buffering>,
+    /// What the backend sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_headers: Option<HeaderChanges>,
+    /// What the client sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_headers: Option<HeaderChanges>,
+    /// Calls from other origins. The edge answers preflights itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// Sends the client elsewhere instead of to backends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+    /// The backend sees the path without the route's prefix. Lossy: encoded characters arrive decoded. Absent: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strip_prefix: Option<bool>,
+    /// How often one client address may ask. More gets 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+    /// Keeps a client at one pod. Only with one backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_affinity: Option<SessionAffinity>,
 }
 
 /// How a path matches.

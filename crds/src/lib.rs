@@ -13,6 +13,7 @@ mod exposed_app;
 mod exposure_policy;
 mod host_claim;
 pub mod keys;
+mod route_options;
 mod shared_load_balancer;
 
 pub use condition::{Condition, ConditionStatus, conditions_default};
@@ -25,6 +26,9 @@ pub use exposure_policy::{
     LabelRequirement, NamespaceMatch, Prewire, Refusable, RuleLimits, Rules, Selector, TlsRule, Violation,
 };
 pub use host_claim::{AdmittedApp, ClaimState, HostClaim, HostClaimSpec, HostClaimStatus, Placement};
+pub use route_options::{
+    Buffering, Cors, HeaderChanges, HeaderSetting, RateLimit, Redirect, RedirectScheme, SessionAffinity,
+};
 pub use shared_load_balancer::{
     AdoptOwner, CertificateMode, Certificates, Dns, DnsRouting, Edge, InferredDeletions, InferredDeletionsStatus,
     IpAddressType, Limits, NamespaceMove, RequestAnswer, RequestState, Resources, Scheme, ShardStatus,

@@ -1,7 +1,7 @@
 //! Field grammars, the route table, and nginx.conf as a function of it.
 //!
 //! ```text
-//! user text --parse--> Host, Path, Cidr, Size, Seconds, Label, Port, Weight     (one type and grammar per field)
+//! user text --parse--> Host, Path, Cidr, Size, Label, HeaderValue, Origin ...   (one type and grammar per field)
 //!                        |
 //!                        v
 //!                   RouteTable  (versioned, one per namespace, content-hashed)
@@ -14,14 +14,22 @@
 //! use the same types, so what is admitted is what is rendered. User text never reaches nginx.conf as text:
 //! the only way into the file is [`nginx::serialize`], and it quotes every argument.
 
+pub mod cors;
+pub mod header;
 pub mod host;
 pub mod nginx;
+pub mod options;
 pub mod path;
 mod render;
 pub mod table;
 pub mod value;
 
+pub use cors::{Cors, Method, Origin};
+pub use header::{HeaderChanges, HeaderName, HeaderValue, RequestHeader, ResponseHeader};
 pub use host::Host;
+pub use options::{
+    Buffering, Burst, CookieName, Rate, RateLimit, Redirect, RouteOptions, Scheme, SessionAffinity, StatusCode,
+};
 pub use path::{Path, PathType};
 pub use render::{INTERNAL_PORT, RESERVED_PREFIX, render};
 pub use table::{Backend, BackendPort, HostRoutes, PortTable, Route, RouteTable, TABLE_VERSION};

@@ -1,6 +1,11 @@
 //! `render(table)`: the whole nginx.conf of one edge.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod answer;
+mod cors;
+
+use std::collections::BTreeMap;
+
+use answer::{answer, forwarded, zone_name};
 
 use crate::nginx::{Arg, Directive, Hex, block, entry, quoted, simple};
 use crate::{Backend, BackendPort, Host, HostRoutes, Path, PathType, Port, PortTable, Route, RouteTable};
@@ -43,6 +48,9 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         simple("server_names_hash_bucket_size", [Arg::Number(256)]),
         simple("server_names_hash_max_size", [Arg::Number(4096)]),
         simple("variables_hash_max_size", [Arg::Number(4096)]),
+        // The longest origin with the words before it, and the longest header name, each fit a bucket.
+        simple("map_hash_bucket_size", [Arg::Number(512)]),
+        simple("proxy_headers_hash_bucket_size", [Arg::Number(128)]),
         simple("keepalive_timeout", [Arg::Unit("", u64::from(idle) + 15, "s")]),
         // Without it every idle connection of the load balancer breaks at each reload.
         simple("keepalive_min_timeout", [Arg::Word("10s")]),
@@ -78,26 +86,22 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         simple("proxy_next_upstream", [Arg::Word("error"), Arg::Word("timeout")]),
         simple("proxy_next_upstream_tries", [Arg::Number(2)]),
         simple("proxy_redirect", [Arg::Word("off")]),
-        header("Host", "$host"),
-        header("Upgrade", "$http_upgrade"),
-        header("Connection", "$edge_connection"),
-        header("X-Forwarded-For", "$http_x_forwarded_for"),
-        header("X-Forwarded-Proto", "$http_x_forwarded_proto"),
-        header("X-Forwarded-Port", "$http_x_forwarded_port"),
-        header("X-Forwarded-Host", "$host"),
-        header("X-Real-IP", "$remote_addr"),
-        simple("proxy_set_header", [quoted("Forwarded"), quoted("")]),
+        // A flood of refused requests must not become a flood of log lines.
+        simple("limit_req_log_level", [Arg::Word("info")]),
     ];
+    out.extend(forwarded());
     out.extend(upstreams(table));
     out.extend(splits(table));
-    out.push(block(
-        "server",
-        [],
-        vec![
-            simple("listen", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")]),
-            block("location", [quoted("/")], vec![simple("return", [Arg::Number(200), quoted(&hash)])]),
-        ],
-    ));
+    out.extend(limits(table));
+    let calls = cors::directives(table);
+    let preflights = !calls.is_empty();
+    out.extend(calls);
+    let mut internal = vec![simple("listen", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")])];
+    if preflights {
+        internal.extend(cors::locations());
+    }
+    internal.push(block("location", [quoted("/")], vec![simple("return", [Arg::Number(200), quoted(&hash)])]));
+    out.push(block("server", [], internal));
     for (port, served) in &table.ports {
         out.push(default_server(*port, served, &hash));
         for (host, routes) in &served.hosts {
@@ -111,14 +115,43 @@ fn header(name: &'static str, variable: &'static str) -> Directive {
     simple("proxy_set_header", [quoted(name), Arg::Word(variable)])
 }
 
-/// One upstream per twin Service and port, never per route: thousands of zones would cost seconds and a gigabyte.
+/// One route where it stands in the table.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    port: Port,
+    host: &'a Host,
+    path: &'a Path,
+    path_type: PathType,
+    route: &'a Route,
+}
+
+fn each(table: &RouteTable) -> impl Iterator<Item = Place<'_>> {
+    table.ports.iter().flat_map(|(port, served)| {
+        served.hosts.iter().flat_map(|(host, routes)| {
+            routes.routes.iter().map(|((path, path_type), route)| Place {
+                port: *port,
+                host,
+                path,
+                path_type: *path_type,
+                route,
+            })
+        })
+    })
+}
+
+/// One upstream per twin Service and port, not per route: thousands of zones would cost seconds and a gigabyte. Only
+/// session affinity needs its own, because the cookie is a property of the upstream.
 fn upstreams(table: &RouteTable) -> Vec<Directive> {
-    let distinct: BTreeSet<(&crate::Label, &BackendPort)> =
-        routes(table).flat_map(|route| &route.backends).map(|b| (&b.service, &b.port)).collect();
+    let mut distinct: BTreeMap<(&crate::Label, &BackendPort, Option<Vec<Arg>>), String> = BTreeMap::new();
+    for place in each(table) {
+        for backend in &place.route.backends {
+            let key = (&backend.service, &backend.port, sticky(&place));
+            distinct.entry(key).or_insert_with(|| upstream_name(&place, backend));
+        }
+    }
     distinct
         .into_iter()
-        .map(|(service, port)| {
-            let name = upstream_name(service, port);
+        .map(|((service, port, sticky), name)| {
             let fqdn = format!("{service}.{}.svc.{}", table.namespace, table.cluster_domain);
             // Readiness in Kubernetes is the truth; with max_fails one slow replica could empty the group.
             let server = match port {
@@ -134,40 +167,69 @@ fn upstreams(table: &RouteTable) -> Vec<Directive> {
                     ]
                 }
             };
-            block(
-                "upstream",
-                [quoted(&name)],
-                vec![
-                    simple("zone", [quoted(&name), Arg::Word("128k")]),
-                    simple("server", server),
-                    simple("keepalive", [Arg::Number(16)]),
-                ],
-            )
+            let mut body = vec![simple("zone", [quoted(&name), Arg::Word("128k")]), simple("server", server)];
+            body.extend(sticky.map(|args| simple("sticky", args)));
+            body.push(simple("keepalive", [Arg::Number(16)]));
+            block("upstream", [quoted(&name)], body)
         })
         .collect()
 }
 
-fn upstream_name(service: &crate::Label, port: &BackendPort) -> String {
-    format!("u-{}", Hex::of(format!("{service} {port:?}").as_bytes()).as_str())
+fn upstream_name(place: &Place<'_>, backend: &Backend) -> String {
+    let Backend { service, port, .. } = backend;
+    let content = match sticky(place) {
+        None => format!("{service} {port:?}"),
+        Some(sticky) => format!("{service} {port:?} {sticky:?}"),
+    };
+    format!("u-{}", Hex::of(content.as_bytes()).as_str())
+}
+
+/// The cookie goes no further than the route, so that two routes may use one name for different Services.
+fn sticky(place: &Place<'_>) -> Option<Vec<Arg>> {
+    let affinity = place.route.options.session_affinity.as_ref()?;
+    let mut args = vec![Arg::Word("cookie"), quoted(affinity.cookie_name.as_text())];
+    args.extend(affinity.max_age.map(|age| Arg::Unit("expires=", u64::from(age.get()), "s")));
+    args.push(quoted(format!("path={}", place.path)));
+    args.extend(["httponly", "secure", "samesite=lax"].map(Arg::Word));
+    Some(args)
+}
+
+/// One zone per limited route, for all the locations that serve it.
+fn limits(table: &RouteTable) -> Vec<Directive> {
+    each(table)
+        .filter_map(|place| {
+            let limit = place.route.options.rate_limit?;
+            Some(simple(
+                "limit_req_zone",
+                [
+                    Arg::Word("$binary_remote_addr"),
+                    Arg::Named("zone=limit_", zone_name(&place), ":1m"),
+                    Arg::Unit("rate=", u64::from(limit.requests_per_second.get()), "r/s"),
+                ],
+            ))
+        })
+        .collect()
 }
 
 /// Weighted routes choose a Service first and a pod second, so that shares do not depend on replica counts.
 fn splits(table: &RouteTable) -> Vec<Directive> {
     let mut distinct = BTreeMap::new();
-    for route in routes(table) {
+    for place in each(table) {
+        let route = place.route;
         if live(route).count() > 1 {
-            distinct.insert(split_name(route), route);
+            distinct.insert(split_name(route), place);
         }
     }
     distinct
         .into_iter()
-        .map(|(hash, route)| {
+        .map(|(hash, place)| {
+            let route = place.route;
             let total: u64 = live(route).map(|b| u64::from(b.weight.get())).sum();
             let last = live(route).count() - 1;
             let lines = live(route)
                 .enumerate()
                 .map(|(i, backend)| {
-                    let target = quoted(upstream_name(&backend.service, &backend.port));
+                    let target = quoted(upstream_name(&place, backend));
                     if i == last {
                         return entry("*", [target]);
                     }
@@ -186,10 +248,6 @@ fn split_name(route: &Route) -> Hex {
 
 fn live(route: &Route) -> impl Iterator<Item = &Backend> {
     route.backends.iter().filter(|b| b.weight.get() > 0)
-}
-
-fn routes(table: &RouteTable) -> impl Iterator<Item = &Route> {
-    table.ports.values().flat_map(|p| p.hosts.values()).flat_map(|h| h.routes.values())
 }
 
 fn default_server(port: Port, served: &PortTable, hash: &str) -> Directive {
@@ -221,12 +279,13 @@ fn server(port: Port, host: &Host, served: &PortTable, routes: &HostRoutes, hash
     ];
     body.extend(trust(served));
     body.push(reserved(hash));
-    for (location, route) in locations(routes) {
-        let args = match &location {
-            Location::Exact(path) => vec![Arg::Word("="), quoted(path)],
-            Location::Below(path) => vec![quoted(path)],
+    for (location, found) in locations(routes) {
+        let (args, text) = match &location {
+            Location::Exact(path) => (vec![Arg::Word("="), quoted(path)], path),
+            Location::Below(path) => (vec![quoted(path)], path),
         };
-        body.push(block("location", args, answer(route)));
+        let place = found.map(|((path, path_type), route)| Place { port, host, path, path_type: *path_type, route });
+        body.push(block("location", args, answer(place, text)));
     }
     block("server", [], body)
 }
@@ -241,20 +300,21 @@ enum Location {
 ///
 /// A lone `location /foo/` would answer `/foo` with a redirect, as would `location = /foo/`: every path that ends
 /// in a slash gets an exact twin without it that does what the remaining routes say.
-fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<&Route>> {
-    let mut out: BTreeMap<Location, Option<&Route>> = BTreeMap::new();
-    for ((path, path_type), route) in &routes.routes {
+fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<Found<'_>>> {
+    let mut out: BTreeMap<Location, Option<Found<'_>>> = BTreeMap::new();
+    for found in &routes.routes {
+        let (path, path_type) = found.0;
         match path_type {
             PathType::Exact => {
-                out.insert(Location::Exact(path.as_text()), Some(route));
+                out.insert(Location::Exact(path.as_text()), Some(found));
             }
             PathType::Prefix => {
                 let base = path.without_final_slash();
                 if base == Path::root() {
-                    out.insert(Location::Below("/".into()), Some(route));
+                    out.insert(Location::Below("/".into()), Some(found));
                 } else {
-                    out.entry(Location::Exact(base.as_text())).or_insert(Some(route));
-                    out.insert(Location::Below(format!("{base}/")), Some(route));
+                    out.entry(Location::Exact(base.as_text())).or_insert(Some(found));
+                    out.insert(Location::Below(format!("{base}/")), Some(found));
                 }
             }
         }
@@ -282,37 +342,12 @@ fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<&Route>> {
     out
 }
 
-fn longest_prefix<'a>(routes: &'a HostRoutes, path: &str) -> Option<&'a Route> {
+type Found<'a> = (&'a (Path, PathType), &'a Route);
+
+fn longest_prefix<'a>(routes: &'a HostRoutes, path: &str) -> Option<Found<'a>> {
     routes
         .routes
         .iter()
         .filter(|((prefix, path_type), _)| *path_type == PathType::Prefix && prefix.is_prefix_of(path))
         .max_by_key(|((prefix, _), _)| prefix.without_final_slash().as_str().len())
-        .map(|(_, route)| route)
-}
-
-fn answer(route: Option<&Route>) -> Vec<Directive> {
-    let Some(route) = route else {
-        return vec![simple("return", [Arg::Number(404)])];
-    };
-    let mut out = Vec::new();
-    if !route.allow.is_empty() {
-        out.extend(route.allow.iter().map(|cidr| simple("allow", [quoted(cidr.as_text())])));
-        out.push(simple("deny", [Arg::Word("all")]));
-    }
-    let seconds = u64::from(route.timeout.get());
-    out.push(simple("proxy_read_timeout", [Arg::Unit("", seconds, "s")]));
-    out.push(simple("proxy_send_timeout", [Arg::Unit("", seconds, "s")]));
-    let mut live = live(route);
-    match (live.next(), live.next()) {
-        // `return` would run before `allow`, so an empty route refuses strangers with 503 too; it serves nobody.
-        (None, _) => out.push(simple("return", [Arg::Number(503)])),
-        (Some(only), None) => {
-            out.push(simple("proxy_pass", [quoted(format!("http://{}", upstream_name(&only.service, &only.port)))]));
-        }
-        (Some(_), Some(_)) => {
-            out.push(simple("proxy_pass", [Arg::VariableUrl("http", "split_", split_name(route))]));
-        }
-    }
-    out
 }

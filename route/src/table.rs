@@ -5,16 +5,20 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, Host, Label, Path, PathType, Port, Seconds, Size, Weight, short_hash};
+use crate::{Cidr, Host, Label, Path, PathType, Port, RouteOptions, Seconds, Size, Weight, short_hash};
 
-/// The version this crate writes and reads. An agent keeps its last good table when it meets another one.
-pub const TABLE_VERSION: u32 = 1;
+/// The newest version this crate writes and reads. An agent keeps its last good table when it meets a newer one.
+///
+/// 1: path, backends, timeout, allow. 2: [`RouteOptions`]. A table is written in the oldest version that can say it
+/// ([`RouteTable::version_for`]), so an older agent goes on until a route asks for what it does not know, and then
+/// keeps its last good table instead of serving half of what was meant.
+pub const TABLE_VERSION: u32 = 2;
 
 /// Everything an edge needs to know. Its identity is the hash of its content, never a counter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteTable {
-    /// Always [`TABLE_VERSION`].
+    /// As [`RouteTable::version_for`] says.
     pub version: u32,
     /// The namespace whose Services are the backends.
     pub namespace: Label,
@@ -54,13 +58,16 @@ pub struct HostRoutes {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
-    /// Backends with their shares. Empty, or all weights 0: answers 503.
+    /// Backends with their shares. Empty, or all weights 0: answers 503, unless the route is a redirect.
     pub backends: Vec<Backend>,
     /// Time between two reads from the backend, and between two writes to it.
     pub timeout: Seconds,
     /// Clients that may come; empty admits everybody.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allow: BTreeSet<Cidr>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub options: RouteOptions,
 }
 
 /// One backend of a route.
@@ -85,6 +92,13 @@ pub enum BackendPort {
 }
 
 impl RouteTable {
+    /// The oldest version that can say what these routes say.
+    #[must_use]
+    pub fn version_for(ports: &BTreeMap<Port, PortTable>) -> u32 {
+        let mut routes = ports.values().flat_map(|p| p.hosts.values()).flat_map(|h| h.routes.values());
+        if routes.any(|route| route.options != RouteOptions::default()) { 2 } else { 1 }
+    }
+
     /// The content hash, 16 hexadecimal digits: what an edge reports when it serves this table.
     #[must_use]
     pub fn hash(&self) -> String {
@@ -113,7 +127,7 @@ impl RouteTable {
             version: u32,
         }
         let found = serde_json::from_str::<Version>(text).map_err(|e| TableError::Malformed(e.to_string()))?.version;
-        if found != TABLE_VERSION {
+        if !(1..=TABLE_VERSION).contains(&found) {
             return Err(TableError::Version { found });
         }
         serde_json::from_str(text).map_err(|e| TableError::Malformed(e.to_string()))
@@ -124,9 +138,7 @@ impl RouteTable {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// Written by another generation of the operator.
-    #[error(
-        "route table has version {found}, this agent reads version {TABLE_VERSION}; roll out the matching edge image"
-    )]
+    #[error("route table has version {found}, this agent reads 1 to {TABLE_VERSION}; roll out the matching edge image")]
     Version {
         /// The version in the file.
         found: u32,

@@ -37,10 +37,48 @@ fn the_table_survives_its_json() {
 
 #[test]
 fn another_version_and_a_duplicate_are_refused() {
-    let newer = SAMPLE.replace("\"version\": 1", "\"version\": 2");
-    assert!(RouteTable::from_json(&newer).unwrap_err().to_string().contains("version 2"));
+    let newer = SAMPLE.replace("\"version\": 1", "\"version\": 3");
+    assert!(RouteTable::from_json(&newer).unwrap_err().to_string().contains("version 3"));
     let twice = SAMPLE.replace("\"/api\"", "\"/\"");
     assert!(RouteTable::from_json(&twice).unwrap_err().to_string().contains("stands twice"));
+}
+
+/// Every option at once, on a route of its own: what each becomes is read here.
+const OPTIONS: &str = r#"{
+  "version": 2, "namespace": "team-a", "clusterDomain": "cluster.local", "resolver": "172.20.0.10",
+  "ports": {"8080": {
+    "loadBalancer": "public", "trusted": ["10.0.0.0/24"], "maxBodySize": "50Mi", "idleTimeout": "60s",
+    "hosts": {"shop.example.com": {"routes": [
+      {"path": "/upload", "pathType": "Exact", "timeout": "60s", "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}],
+       "maxBodySize": "10Mi", "buffering": "Off", "rateLimit": {"requestsPerSecond": 5, "burst": 10},
+       "requestHeaders": {"set": {"X-Team": "shop \"a\""}, "remove": ["cookie"]},
+       "responseHeaders": {"set": {"strict-transport-security": "max-age=1"}, "remove": ["x-powered-by"]}},
+      {"path": "/api", "pathType": "Prefix", "timeout": "60s", "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}],
+       "stripPrefix": true, "sessionAffinity": {"cookieName": "pod", "maxAge": "1h"},
+       "cors": {"allowOrigins": ["https://a.example.com"], "allowMethods": ["PUT"], "allowCredentials": true}},
+      {"path": "/api/exact/", "pathType": "Exact", "timeout": "60s", "backends": [
+        {"service": "gh-a", "port": {"number": 8080}, "weight": 1}, {"service": "gh-b", "port": {"number": 8080}, "weight": 1}],
+       "cors": {"allowOrigins": ["*"], "allowHeaders": ["x-a"], "exposeHeaders": ["x-b"], "maxAge": "10m"}},
+      {"path": "/old", "pathType": "Prefix", "timeout": "60s", "backends": [],
+       "redirect": {"hostname": "new.example.com", "path": "/new", "statusCode": 301}},
+      {"path": "/here", "pathType": "Exact", "timeout": "60s", "backends": [], "redirect": {"port": 8443}}]}}}}}"#;
+
+#[test]
+fn golden_of_every_option() {
+    let table = RouteTable::from_json(OPTIONS).unwrap();
+    assert_eq!(RouteTable::from_json(&table.to_json()).unwrap(), table);
+    insta::assert_snapshot!(render(&table));
+}
+
+/// An agent of version 1 would serve a route without its options; it must keep its last good table instead. A table
+/// without options stays what it was, so that such an agent follows it and no hash changes.
+#[test]
+fn a_table_is_written_in_the_oldest_version_that_can_say_it() {
+    assert_eq!(RouteTable::version_for(&RouteTable::from_json(OPTIONS).unwrap().ports), 2);
+    let plain = sample();
+    assert_eq!(RouteTable::version_for(&plain.ports), 1);
+    assert!(!plain.to_json().contains("buffering") && plain.to_json().contains("\"version\": 1"));
+    assert_eq!(plain.hash(), "c1387b987191bd0d");
 }
 
 /// An independent reader of nginx's token rules: words, quotes, escapes, braces.

@@ -2,6 +2,7 @@
 //! have; a missing fact is `None`, and each rule says what that means.
 
 mod finding;
+mod options;
 mod parse;
 mod rulebook;
 

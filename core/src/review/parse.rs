@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use gatehouse_crds::{ExposedAppSpec, NetworkPolicySettings, Tls};
-use gatehouse_route::{Cidr, Host, Label, Path, PathType, Port, RESERVED_PREFIX, Seconds, Weight};
+use gatehouse_route::{Cidr, Host, Label, Path, PathType, Port, RESERVED_PREFIX, RouteOptions, Seconds, Weight};
 
+use super::options::options;
 use super::{Finding, Rule};
 
 /// An app whose every field is within its grammar.
@@ -35,6 +36,8 @@ pub struct ParsedRoute {
     pub backends: Vec<ParsedBackend>,
     /// Asked timeout.
     pub timeout: Option<Seconds>,
+    /// What else it asks for.
+    pub options: RouteOptions,
 }
 
 /// One backend.
@@ -140,11 +143,12 @@ pub fn parse(spec: &ExposedAppSpec) -> Result<ParsedApp, Vec<Finding>> {
                 backends.push(ParsedBackend { service, port, weight });
             }
         }
-        if rule.backends.is_empty() {
-            fault(format!("{at}.backends"), "is empty; name at least one Service".into());
+        if rule.backends.is_empty() && rule.redirect.is_none() {
+            fault(format!("{at}.backends"), "is empty; name at least one Service, or a redirect".into());
         }
+        let options = options(rule, path_type, &at, &mut fault);
         if let Some(path) = path {
-            app.routes.push(ParsedRoute { path, path_type, backends, timeout });
+            app.routes.push(ParsedRoute { path, path_type, backends, timeout, options });
         }
     }
     for (i, text) in spec.access.iter().flat_map(|a| &a.allow_cidrs).enumerate() {
@@ -171,5 +175,33 @@ pub fn parse(spec: &ExposedAppSpec) -> Result<ParsedApp, Vec<Finding>> {
             );
         }
     }
+    if let Some(message) = too_large(&app) {
+        fault("spec.routes".into(), message);
+    }
     if faults.is_empty() { Ok(app) } else { Err(faults) }
+}
+
+/// The edge's table is a ConfigMap, which ends at 1 MiB; and a HostClaim remembers the routes of its host.
+const MAX_TABLE: usize = 1 << 20;
+
+/// What the app alone would put into the edge's table, when that is too much. It is reckoned from above: the table's own
+/// JSON of the options, and for each part the longest that its frame can be.
+fn too_large(app: &ParsedApp) -> Option<String> {
+    let route = |r: &ParsedRoute| {
+        let options = serde_json::to_string_pretty(&r.options).map_or(0, |json| {
+            // The table indents it deeper than it stands alone.
+            json.len() + 16 * json.lines().count()
+        });
+        options + r.path.as_str().len() + 256 * r.backends.len() + 64 * app.allow.len() + 256
+    };
+    let size = app.hosts.len() * app.routes.iter().map(route).sum::<usize>();
+    (size > MAX_TABLE).then(|| {
+        format!(
+            "make about {} KiB of the edge's table for {} hosts, which holds {} KiB; use fewer or shorter routes, \
+             headers and origins, or split the app",
+            size >> 10,
+            app.hosts.len(),
+            MAX_TABLE >> 10
+        )
+    })
 }

@@ -26,7 +26,7 @@ pub enum Name {
 }
 
 /// One argument.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Arg {
     /// A keyword, modifier, variable or parameter of ours, written as it is.
     Word(&'static str),
@@ -42,6 +42,19 @@ pub enum Arg {
     Variable(&'static str, Hex),
     /// `scheme://$variable` of ours.
     VariableUrl(&'static str, &'static str, Hex),
+    /// A parameter named by a hash, such as `zone=` and its size: prefix, hash, suffix.
+    Named(&'static str, Hex, &'static str),
+    /// One quoted argument of literal text and nginx's own variables.
+    Joined(Vec<Piece>),
+}
+
+/// A part of an [`Arg::Joined`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Piece {
+    /// Literal text, under the same rules as [`Arg::Quoted`].
+    Text(String),
+    /// A variable of nginx, by name.
+    Variable(&'static str),
 }
 
 /// Lower-case hexadecimal, so that it may stand inside a variable's name.
@@ -74,7 +87,7 @@ pub fn block(name: &'static str, args: impl IntoIterator<Item = Arg>, children: 
     Directive { name: Name::Static(name), args: args.into_iter().collect(), block: Some(children) }
 }
 
-/// A line inside a `split_clients` block.
+/// A line inside a `map` or `split_clients` block.
 #[must_use]
 pub fn entry(key: impl Into<String>, args: impl IntoIterator<Item = Arg>) -> Directive {
     Directive { name: Name::Key(key.into()), args: args.into_iter().collect(), block: None }

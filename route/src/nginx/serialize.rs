@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::{Arg, Directive, Name};
+use super::{Arg, Directive, Name, Piece};
 
 /// Writes the tree.
 ///
@@ -65,6 +65,17 @@ fn write_arg(out: &mut String, arg: &Arg) {
         }
         Arg::Variable(prefix, hash) => append(out, format_args!("${prefix}{}", hash.as_str())),
         Arg::VariableUrl(scheme, prefix, hash) => append(out, format_args!("{scheme}://${prefix}{}", hash.as_str())),
+        Arg::Named(prefix, hash, suffix) => append(out, format_args!("{prefix}{}{suffix}", hash.as_str())),
+        Arg::Joined(pieces) => {
+            out.push('"');
+            for piece in pieces {
+                match piece {
+                    Piece::Text(text) => write_escaped(out, text),
+                    Piece::Variable(name) => append(out, format_args!("${{{name}}}")),
+                }
+            }
+            out.push('"');
+        }
     }
 }
 
@@ -73,16 +84,20 @@ fn append(out: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 fn write_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    write_escaped(out, text);
+    out.push('"');
+}
+
+fn write_escaped(out: &mut String, text: &str) {
     assert!(
         text.bytes().all(|b| (b.is_ascii_graphic() || b == b' ') && b != b'$'),
         "text outside the grammars reached the serializer: {text:?}"
     );
-    out.push('"');
     for c in text.chars() {
         if c == '"' || c == '\\' {
             out.push('\\');
         }
         out.push(c);
     }
-    out.push('"');
 }

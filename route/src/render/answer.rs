@@ -1,0 +1,144 @@
+//! What one location does: the body of its block.
+
+use super::{Place, header, live, split_name, upstream_name};
+use crate::nginx::{Arg, Directive, Hex, Piece, quoted, simple};
+use crate::options::{Buffering, Redirect, Scheme};
+use crate::{Path, PathType, Route};
+
+/// What the backend is told of the request. nginx drops these in a location that sets a header of its own, so there
+/// they are written again.
+pub(super) fn forwarded() -> Vec<Directive> {
+    vec![
+        header("Host", "$host"),
+        header("Upgrade", "$http_upgrade"),
+        header("Connection", "$edge_connection"),
+        header("X-Forwarded-For", "$http_x_forwarded_for"),
+        header("X-Forwarded-Proto", "$http_x_forwarded_proto"),
+        header("X-Forwarded-Port", "$http_x_forwarded_port"),
+        header("X-Forwarded-Host", "$host"),
+        header("X-Real-IP", "$remote_addr"),
+        simple("proxy_set_header", [quoted("Forwarded"), quoted("")]),
+    ]
+}
+
+/// `location` is the path nginx compares, which for a guard is not the route's own.
+pub(super) fn answer(place: Option<Place<'_>>, location: &str) -> Vec<Directive> {
+    let Some(place) = place else {
+        return vec![simple("return", [Arg::Number(404)])];
+    };
+    let route = place.route;
+    let mut out = Vec::new();
+    if !route.allow.is_empty() {
+        out.extend(route.allow.iter().map(|cidr| simple("allow", [quoted(cidr.as_text())])));
+        out.push(simple("deny", [Arg::Word("all")]));
+    }
+    if let Some(redirect) = &route.options.redirect {
+        out.push(leads_to(redirect));
+        return out;
+    }
+    let seconds = u64::from(route.timeout.get());
+    out.push(simple("proxy_read_timeout", [Arg::Unit("", seconds, "s")]));
+    out.push(simple("proxy_send_timeout", [Arg::Unit("", seconds, "s")]));
+    if let Some(size) = route.options.max_body_size {
+        out.push(simple("client_max_body_size", [Arg::Number(size.bytes())]));
+    }
+    if route.options.buffering == Buffering::Off {
+        out.push(simple("proxy_buffering", [Arg::Word("off")]));
+        out.push(simple("proxy_request_buffering", [Arg::Word("off")]));
+    }
+    if let Some(limit) = route.options.rate_limit {
+        let mut args = vec![Arg::Named("zone=limit_", zone_name(&place), "")];
+        // nginx takes no burst of 0: there the parameter is left out.
+        if limit.burst.get() > 0 {
+            args.extend([Arg::Unit("burst=", u64::from(limit.burst.get()), ""), Arg::Word("nodelay")]);
+        }
+        out.push(simple("limit_req", args));
+        out.push(simple("limit_req_status", [Arg::Number(429)]));
+    }
+    out.extend(headers(route));
+    let mut live = live(route);
+    let target = match (live.next(), live.next()) {
+        // `return` would run before `allow`, so an empty route refuses strangers with 503 too; it serves nobody.
+        (None, _) => {
+            out.push(simple("return", [Arg::Number(503)]));
+            return out;
+        }
+        (Some(only), None) => {
+            let url =
+                format!("http://{}{}", upstream_name(&place, only), stripped(&place, location).unwrap_or_default());
+            simple("proxy_pass", [quoted(url)])
+        }
+        (Some(_), Some(_)) => simple("proxy_pass", [Arg::VariableUrl("http", "split_", split_name(route))]),
+    };
+    out.push(target);
+    if route.options.cors.is_some() {
+        out.push(super::cors::preflight(&place));
+    }
+    out
+}
+
+fn headers(route: &Route) -> Vec<Directive> {
+    let (request, response) = (&route.options.request_headers, &route.options.response_headers);
+    let mut out = Vec::new();
+    if !request.is_empty() {
+        out.extend(forwarded());
+        let set = request.set.iter().map(|(name, value)| [quoted(name.as_text()), quoted(value.as_text())]);
+        let removed = request.remove.iter().map(|name| [quoted(name.as_text()), quoted("")]);
+        out.extend(set.chain(removed).map(|args| simple("proxy_set_header", args)));
+    }
+    let hidden = response.set.keys().chain(&response.remove);
+    out.extend(hidden.map(|name| simple("proxy_hide_header", [quoted(name.as_text())])));
+    for (name, value) in &response.set {
+        out.push(simple("add_header", [quoted(name.as_text()), quoted(value.as_text()), Arg::Word("always")]));
+    }
+    if let Some(cors) = &route.options.cors {
+        out.extend(super::cors::headers(cors));
+    }
+    out
+}
+
+/// What takes the place of the location's path at the backend; `None` leaves the request as it came.
+///
+/// nginx replaces the location by this text. Below a prefix that is "/"; a guard has the rest of its own path.
+pub(super) fn stripped(place: &Place<'_>, location: &str) -> Option<String> {
+    if !strips(place) {
+        return None;
+    }
+    let base = place.path.without_final_slash();
+    let rest = location.strip_prefix(base.as_str()).unwrap_or(location);
+    Some(if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") })
+}
+
+pub(super) fn strips(place: &Place<'_>) -> bool {
+    place.route.options.strip_prefix
+        && place.path_type == PathType::Prefix
+        && place.path.without_final_slash() != Path::root()
+}
+
+/// The zone that counts a route's clients. nginx refuses a reload that changes a zone's key under one name, so the name
+/// has the key in its hash; the rate is not in it, so a changed rate keeps the counts.
+pub(super) fn zone_name(place: &Place<'_>) -> Hex {
+    let Place { port, host, path, path_type, .. } = place;
+    Hex::of(format!("$binary_remote_addr {} {host} {path} {path_type:?}", port.get()).as_bytes())
+}
+
+/// Written from the parts; what the redirect does not say comes from the request as nginx has checked it.
+fn leads_to(redirect: &Redirect) -> Directive {
+    let (scheme, own_port) = match redirect.scheme {
+        Scheme::Http => ("http://", 80),
+        Scheme::Https => ("https://", 443),
+    };
+    let mut url = vec![Piece::Text(scheme.to_owned())];
+    match &redirect.hostname {
+        Some(host) => url.push(Piece::Text(host.as_text())),
+        None => url.push(Piece::Variable("host")),
+    }
+    if let Some(port) = redirect.port.map(crate::Port::get).filter(|port| *port != own_port) {
+        url.push(Piece::Text(format!(":{port}")));
+    }
+    match &redirect.path {
+        Some(path) => url.extend([Piece::Text(path.as_text()), Piece::Variable("is_args"), Piece::Variable("args")]),
+        None => url.push(Piece::Variable("request_uri")),
+    }
+    simple("return", [Arg::Number(u64::from(redirect.status_code.get())), Arg::Joined(url)])
+}
