@@ -3,6 +3,7 @@
 //! Each test runs in a network namespace of its own; without nginx or without root it says "not run".
 #![allow(clippy::unwrap_used, reason = "a test and its support fail by panicking")]
 
+mod routes;
 mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -201,11 +202,11 @@ fn a_bad_table_keeps_the_last_good_one() {
         eventually("the first table's backend", || who() == "one");
 
         let status = || serde_json::from_str::<Value>(&admin("/status").unwrap().body).unwrap();
-        let newer = first.to_json().replace("\"version\": 1", "\"version\": 2");
+        let newer = first.to_json().replace("\"version\": 2", "\"version\": 3");
         let hostile = first.to_json().replace("a.example.com", "a.example.com; return 200");
         for (bad, why) in [
             ("", "cannot be read"),
-            (newer.as_str(), "has version 2, this agent reads version 1"),
+            (newer.as_str(), "has version 3, this agent reads 1 to 2"),
             (hostile.as_str(), "is not a lower-case DNS name"),
         ] {
             agent.write(bad);

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,7 @@ pub fn table(hosts: &[(&str, Vec<Value>)]) -> RouteTable {
     let hosts: BTreeMap<&str, Value> =
         hosts.iter().map(|(host, routes)| (*host, json!({ "routes": routes }))).collect();
     let text = json!({
-        "version": 1, "namespace": "team-a", "clusterDomain": "cluster.local", "resolver": DNS.to_string(),
+        "version": 2, "namespace": "team-a", "clusterDomain": "cluster.local", "resolver": DNS.to_string(),
         "ports": { "8080": {
             "loadBalancer": "public", "trusted": ["127.0.0.1/32"], "maxBodySize": "1Ki", "idleTimeout": "60s",
             "hosts": hosts,
@@ -175,12 +176,22 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub code: u16,
+    /// Status and header lines, in lower case.
+    pub head: Vec<String>,
     pub body: String,
     pub closes: bool,
 }
 
 /// A connection that is kept alive.
-pub struct Client(BufReader<TcpStream>);
+pub struct Client(pub BufReader<TcpStream>);
+
+impl Answer {
+    /// All values of a header.
+    pub fn header(&self, name: &str) -> Vec<&str> {
+        let values = self.head.iter().filter_map(|line| line.split_once(": "));
+        values.filter(|(n, _)| *n == name).map(|(_, value)| value).collect()
+    }
+}
 
 impl Client {
     pub fn connect(port: u16) -> std::io::Result<Client> {
@@ -191,7 +202,11 @@ impl Client {
     }
 
     pub fn ask(&mut self, host: &str, path: &str, more: &str) -> std::io::Result<Answer> {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
+        self.send("GET", host, path, more)
+    }
+
+    pub fn send(&mut self, method: &str, host: &str, path: &str, more: &str) -> std::io::Result<Answer> {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
         self.0.get_mut().write_all(head.as_bytes())?;
         let mut lines = Vec::new();
         loop {
@@ -204,13 +219,15 @@ impl Client {
                 line => lines.push(line.to_ascii_lowercase()),
             }
         }
+        let closes = lines.iter().any(|line| line == "connection: close");
         let header = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let mut body = vec![0; header("content-length:").map_or(0, |text| text.parse().unwrap())];
         self.0.read_exact(&mut body)?;
         Ok(Answer {
             code: lines[0].split(' ').nth(1).unwrap().parse().unwrap(),
             body: String::from_utf8(body).unwrap(),
-            closes: header("connection:") == Some("close"),
+            closes,
+            head: lines,
         })
     }
 }
@@ -224,17 +241,29 @@ pub fn get_with(host: &str, path: &str, more: &str) -> Answer {
     Client::connect(TRAFFIC).unwrap().ask(host, path, more).unwrap()
 }
 
+pub fn send(method: &str, host: &str, path: &str, more: &str) -> Answer {
+    Client::connect(TRAFFIC).unwrap().send(method, host, path, more).unwrap()
+}
+
 /// One request to the admin port; `None` while it is not there.
 pub fn admin(path: &str) -> Option<Answer> {
     Client::connect(8081).ok()?.ask("admin", path, "").ok()
 }
 
-/// Backends on port 9000 that answer `<name> <path> <forwarded headers>`; `/slow` takes 5 s.
+/// Requests whose path ends in `/seen` that a backend has begun to read.
+pub static SEEN: AtomicUsize = AtomicUsize::new(0);
+/// Requests for `/release`: as many answers to `/drip` may end.
+pub static RELEASED: AtomicUsize = AtomicUsize::new(0);
+
+/// Backends on port 9000 that answer `<name> <path> <forwarded headers>`; `/slow` takes 5 s, `/head` answers with the
+/// request's head, `/drip` sends half of its answer and waits for a request for `/release`. Names such as `web.1` and
+/// `web.2` are two pods of the Service `web`.
 pub fn backends(names: &'static [&'static str]) {
     let mut zone = BTreeMap::new();
     for (i, name) in names.iter().enumerate() {
         let address = Ipv4Addr::new(127, 0, 9, u8::try_from(i).unwrap() + 1);
-        zone.insert(format!("{name}.team-a.svc.cluster.local"), address);
+        let service = name.split('.').next().unwrap();
+        zone.entry(format!("{service}.team-a.svc.cluster.local")).or_insert_with(Vec::new).push(address);
         let listener = TcpListener::bind((address, 9000)).unwrap();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -273,8 +302,35 @@ fn backend(name: &str, stream: TcpStream) {
             found.map_or("-", |line| line.split_once(": ").map_or("-", |(_, value)| value)).to_owned()
         };
         let (client, real, host) = (header("x-forwarded-for:"), header("x-real-ip:"), header("host:"));
+        if path.ends_with("/seen") {
+            SEEN.fetch_add(1, Ordering::SeqCst);
+        }
+        let mut sent = vec![0; header("content-length:").parse().unwrap_or(0)];
+        if stream.read_exact(&mut sent).is_err() {
+            return;
+        }
+        if path.ends_with("/release") {
+            RELEASED.fetch_add(1, Ordering::SeqCst);
+        }
+        if path.ends_with("/drip") {
+            let begun = RELEASED.load(Ordering::SeqCst);
+            if stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nfirst ").is_err() {
+                return;
+            }
+            while RELEASED.load(Ordering::SeqCst) == begun {
+                thread::sleep(Duration::from_millis(5));
+            }
+            if stream.get_mut().write_all(b"then\n").is_err() {
+                return;
+            }
+            continue;
+        }
         let body = format!("{name} {path} for={client} real={real} host={host}");
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let body = if path.ends_with("/head") { head.join("\n").to_ascii_lowercase() } else { body };
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nX-Backend: {name}\r\nX-Powered-By: a test\r\nAccess-Control-Allow-Origin: backend\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         if stream.get_mut().write_all(answer.as_bytes()).is_err() {
             return;
         }
@@ -282,7 +338,7 @@ fn backend(name: &str, stream: TcpStream) {
 }
 
 /// A for `<service>.team-a...`, SRV with port 9000 for `_http._tcp.<service>.team-a...`, NXDOMAIN for the rest.
-fn dns_answer(query: &[u8], zone: &BTreeMap<String, Ipv4Addr>) -> Vec<u8> {
+fn dns_answer(query: &[u8], zone: &BTreeMap<String, Vec<Ipv4Addr>>) -> Vec<u8> {
     let mut labels = Vec::new();
     let mut at = 12;
     while query[at] != 0 {
@@ -293,7 +349,7 @@ fn dns_answer(query: &[u8], zone: &BTreeMap<String, Ipv4Addr>) -> Vec<u8> {
     let question_end = at + 5;
     let (kind, name) = (query[at + 2], labels.join("."));
     let data = match kind {
-        1 => zone.get(&name).map(|address| address.octets().to_vec()),
+        1 => zone.get(&name).map(|addresses| addresses.iter().map(|a| a.octets().to_vec()).collect()),
         33 => name.strip_prefix("_http._tcp.").filter(|target| zone.contains_key(*target)).map(|target| {
             let mut data = vec![0, 0, 0, 1];
             data.extend(9000_u16.to_be_bytes());
@@ -302,15 +358,17 @@ fn dns_answer(query: &[u8], zone: &BTreeMap<String, Ipv4Addr>) -> Vec<u8> {
                 data.extend(label.as_bytes());
             }
             data.push(0);
-            data
+            vec![data]
         }),
         _ => None,
     };
+    let data: Option<Vec<Vec<u8>>> = data;
     let known = data.is_some();
+    let count = u8::try_from(data.iter().flatten().count()).unwrap();
     let mut out = query[..2].to_vec();
-    out.extend([0x85, if known { 0x80 } else { 0x83 }, 0, 1, 0, u8::from(known), 0, 0, 0, 0]);
+    out.extend([0x85, if known { 0x80 } else { 0x83 }, 0, 1, 0, count, 0, 0, 0, 0]);
     out.extend(&query[12..question_end]);
-    if let Some(data) = data {
+    for data in data.into_iter().flatten() {
         out.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 5]);
         out.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
         out.extend(data);
