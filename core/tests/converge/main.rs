@@ -14,6 +14,7 @@ mod names;
 mod permissions;
 mod prewire;
 mod quotas;
+mod routes;
 mod shards;
 
 use gatehouse_core::{ClusterId, Settings};

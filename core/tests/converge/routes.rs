@@ -1,0 +1,43 @@
+//! What a route says reaches the edge's table, within what the platform allows.
+
+use gatehouse_route::{Path, PathType, RouteTable, Size};
+use gatehouse_virtual::Sim;
+
+use crate::{BALANCER, aws, policy, ready, settings};
+
+#[test]
+fn options_reach_the_table_within_the_load_balancers_bounds() {
+    let mut sim = Sim::new(settings(), aws());
+    sim.cluster.namespace("team-a");
+    sim.cluster.service("team-a", "web", 8080);
+    sim.cluster.policy("a", &policy("team-a", "[shop.example.com]"));
+    sim.cluster.load_balancer("public", BALANCER);
+    let app = "
+hosts: [shop.example.com]
+routes:
+- backends: [{service: web, port: 8080}]
+";
+    sim.cluster.app("team-a", "shop", app);
+    sim.run(120_000);
+    assert!(ready(&sim, "team-a", "shop"), "{}", sim.tail());
+    let table = |sim: &Sim| sim.engine.desired()["team-a"].table.clone().unwrap();
+    assert_eq!(table(&sim).version, 1, "an older agent can serve what says nothing new");
+
+    let more = format!(
+        "{app}  maxBodySize: 10Mi\n  buffering: 'Off'\n- path: /big\n  backends: [{{service: web, port: 8080}}]\n  \
+         maxBodySize: 60Gi\n- path: /old\n  redirect: {{hostname: new.example.com}}\n"
+    );
+    sim.cluster.app("team-a", "shop", &more);
+    sim.run(120_000);
+    assert!(ready(&sim, "team-a", "shop"), "{}", sim.tail());
+    let table = table(&sim);
+    assert_eq!(table.version, 2);
+    assert_eq!(RouteTable::from_json(&table.to_json()).unwrap(), table);
+    let port = table.ports.values().next().unwrap();
+    let routes = &port.hosts.values().next().unwrap().routes;
+    let route = |path: &str| &routes[&(Path::parse(path).unwrap(), PathType::Prefix)];
+    assert_eq!(route("/").options.max_body_size, Some(Size::parse("10Mi").unwrap()));
+    assert_eq!(route("/").options.buffering, gatehouse_route::Buffering::Off);
+    assert_eq!(route("/big").options.max_body_size, None, "the load balancer's counts where a route asks for more");
+    assert!(route("/old").backends.is_empty() && route("/old").options.redirect.is_some());
+}
