@@ -66,7 +66,7 @@ fn stdin_json_and_lists_are_read_as_well() {
 #[test]
 fn a_file_given_twice_is_read_once() {
     let ran = run(&["check", "-f", "config/samples", "-f", "config/samples/apps.yaml", "-f", "./config/samples"]);
-    assert_eq!(ran.stdout, "6 apps, 0 faults, 0 warnings\n");
+    assert_eq!(ran.stdout, "7 apps, 0 faults, 0 warnings\n");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn flags_are_environment_variables() {
             .output()
             .unwrap(),
     );
-    assert_eq!(json(&ran)["summary"]["apps"], 6);
+    assert_eq!(json(&ran)["summary"]["apps"], 7);
     let bad = super::ended(command().args(["check", "-f", "-"]).env("GATEHOUSE_NOW", "tomorrow").output().unwrap());
     assert!(bad.code == 2 && bad.stderr.contains("write a day such as 2027-01-31"), "{bad}");
 }
