@@ -17,6 +17,9 @@ use tracing::{info, warn};
 /// Name of the Lease.
 const NAME: &str = "gatehouse-operator";
 
+/// How often a stand-by looks at the lease: the longest pause between a leader that gives it back and the next.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Timing of the lease.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -65,7 +68,7 @@ impl Contender {
                 Ok(None) => {}
                 Err(error) => warn!(%error, "lease cannot be read or written"),
             }
-            tokio::time::sleep(self.timing.renew / 2).await;
+            tokio::time::sleep(LOOK.min(self.timing.renew / 2)).await;
         }
     }
 
@@ -114,18 +117,18 @@ impl Contender {
     ///
     /// # Errors
     /// When the lease is lost or could not be renewed in time; the process must end.
-    pub async fn hold(&self, until: &watch::Sender<Instant>) -> anyhow::Result<()> {
+    pub async fn hold(&self, until: &watch::Sender<Option<Instant>>) -> anyhow::Result<()> {
         loop {
             tokio::time::sleep(self.timing.renew).await;
             let started = Instant::now();
             match self.renew().await {
                 Ok(true) => {
-                    let _ = until.send(self.until(started));
+                    let _ = until.send(Some(self.until(started)));
                 }
                 Ok(false) => bail!("the lease was taken by another operator"),
                 Err(error) => {
                     warn!(%error, "lease not renewed");
-                    if Instant::now() >= *until.borrow() {
+                    if until.borrow().is_none_or(|until| Instant::now() >= until) {
                         bail!("the lease could not be renewed in time");
                     }
                 }

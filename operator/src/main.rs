@@ -88,15 +88,8 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
         }
     });
 
+    // A stand-by watches the cluster as the leader does: a thousand apps are not listed only when it has to act.
     metrics.standing_by();
-    let until = tokio::select! {
-        until = contender.win() => until,
-        () = stop.cancelled() => return Ok(()),
-        _ = tasks.join_next() => anyhow::bail!("a task ended before leadership"),
-    };
-    metrics.leading();
-    let (lease_sender, lease) = tokio::sync::watch::channel(until);
-
     let deadline = Duration::from_secs(u64::from(args.call_deadline.get()));
     let hands = Arc::new(shell::Hands {
         aws: aws::Clients::load(deadline).await,
@@ -107,15 +100,24 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
     let (sender, deltas) = tokio::sync::mpsc::unbounded_channel();
     watch::start(&client, &sender, &mut tasks);
     drop(sender);
-    if args.webhook_certificates {
-        tasks.spawn(webhook_tls::keep(client, args.namespace.clone()));
-    }
+    let (lease_sender, lease) = tokio::sync::watch::channel(None);
     let engine = Engine::new(args.settings(), Buckets::aws());
     let quiet = stop.child_token();
     let ended = quiet.clone();
     let inputs = shell::Inputs { deltas, lease, asked, stop: quiet };
-    let identity = args.identity.clone();
-    let shell = tokio::spawn(async move { shell::run(engine, hands, inputs, &identity, metrics).await });
+    let (identity, m) = (args.identity.clone(), metrics.clone());
+    let shell = tokio::spawn(async move { shell::run(engine, hands, inputs, &identity, m).await });
+
+    let until = tokio::select! {
+        until = contender.win() => until,
+        () = stop.cancelled() => return Ok(()),
+        _ = tasks.join_next() => anyhow::bail!("a task ended before leadership"),
+    };
+    metrics.leading();
+    lease_sender.send_replace(Some(until));
+    if args.webhook_certificates {
+        tasks.spawn(webhook_tls::keep(client, args.namespace.clone()));
+    }
     let result = tokio::select! {
         lost = contender.hold(&lease_sender) => lost,
         _ = tasks.join_next() => Err(anyhow::anyhow!("a task ended; the operator starts anew")),

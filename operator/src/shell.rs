@@ -33,8 +33,8 @@ pub struct Hands {
 pub struct Inputs {
     /// Changes in the cluster.
     pub deltas: mpsc::UnboundedReceiver<Delta>,
-    /// Until when we lead.
-    pub lease: watch::Receiver<Instant>,
+    /// Until when we lead; nothing while we stand by.
+    pub lease: watch::Receiver<Option<Instant>>,
     /// Who wants to see the plan; answered between two turns.
     pub asked: Asked,
     /// The end.
@@ -64,17 +64,20 @@ impl Clock {
     }
 }
 
-/// Runs the engine until told to stop; then waits for what is under way, and no longer than the deadline.
+/// Runs the engine until told to stop; then waits for what is under way, and no longer than the deadline. Without the
+/// lease it only takes in what it is told, so that a stand-by knows the cluster when it wins.
 pub async fn run(mut engine: Engine, hands: Arc<Hands>, inputs: Inputs, identity: &str, metrics: Arc<Metrics>) {
     let Inputs { mut deltas, mut lease, mut asked, stop } = inputs;
     let clock = Clock::start();
     let (done, mut outcomes) = mpsc::unbounded_channel::<(EffectId, Outcome)>();
-    let valid_until = clock.mono(*lease.borrow_and_update());
-    engine.handle(clock.now(), Event::Lease { valid_until });
+    // Before the first lease the engine is told of none: its term begins when the lease is won.
+    let mut leads = false;
     let mut complete = false;
     loop {
         let now = clock.now();
-        let sleep = engine.wake_at(now).map_or(now.mono.plus(60_000), |at| at.max(now.mono.plus(1)));
+        // Without the lease nothing is due, however long ago it was to be looked at.
+        let wake = engine.wake_at(now).filter(|_| leads);
+        let sleep = wake.map_or(now.mono.plus(60_000), |at| at.max(now.mono.plus(1)));
         let mut viewer = None;
         tokio::select! {
             // Outcomes first: they are the freshest truth, and are drained before anything is planned.
@@ -86,8 +89,11 @@ pub async fn run(mut engine: Engine, hands: Arc<Hands>, inputs: Inputs, identity
                 None => break,
             },
             Ok(()) = lease.changed() => {
-                let valid_until = clock.mono(*lease.borrow_and_update());
-                engine.handle(clock.now(), Event::Lease { valid_until });
+                let until = *lease.borrow_and_update();
+                if let Some(until) = until {
+                    leads = true;
+                    engine.handle(clock.now(), Event::Lease { valid_until: clock.mono(until) });
+                }
             }
             Some(answer) = asked.recv() => viewer = Some(answer),
             () = tokio::time::sleep_until(clock.instant(sleep)) => {}
