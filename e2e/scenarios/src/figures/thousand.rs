@@ -1,0 +1,176 @@
+//! A thousand apps at once; and then what one more costs, who takes over, and how much memory the leader has.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use scenarios::bench::Operator;
+use serde_json::json;
+
+use crate::apps::{FEW, figures, one_more, progress};
+use crate::calls::{self, Call};
+use crate::figure::{Figure, Scene};
+use crate::inside::now;
+use crate::stand::{PATIENCE, Stand, app, host, team};
+
+const APPS: usize = 1_000;
+const NAMESPACES: usize = 100;
+const SHARDS: usize = 11;
+
+/// Leaders that are ended in each way.
+const LEADERS: usize = 3;
+
+const RULES: &str = "rules-per-application-load-balancer";
+
+/// The part.
+pub fn thousand() -> Result<Vec<Figure>> {
+    let mut stand = Stand::up("bench-thousand")?;
+    let mut out = Vec::new();
+    let operator = shards_standing(&mut stand)?;
+    let scene = at_once(&stand, &mut out)?;
+    stand.quiet(Duration::from_secs(8))?;
+    memory(&operator, &format!("{APPS} apps"), 40.0, scene, &mut out)?;
+    let mut samples = Vec::new();
+    for n in 0..FEW {
+        progress("thousand", "one more", n, FEW);
+        samples.push(one_more(&stand, &team(5 * n), &format!("more-{n}"))?);
+    }
+    out.extend(figures(APPS, scene, &samples));
+    let (killed, operator) = leaders(&mut stand, operator, "killed", Operator::kill)?;
+    let (stopped, operator) = leaders(&mut stand, operator, "stopped", Operator::terminate)?;
+    out.push(
+        Figure::of("leader killed: first AWS write for a new app", "s", scene, &killed)
+            .target(15.0)
+            .floor(10.0)
+            .note("from kill -9 and applying the app to its CreateRule; floor: the default lease of 10 s"),
+    );
+    out.push(
+        Figure::of("leader stopped by SIGTERM: first AWS write for a new app", "s", scene, &stopped)
+            .target(2.0)
+            .floor(0.0),
+    );
+    operator.terminate();
+    stand.down()?;
+    Ok(out)
+}
+
+/// Opens eleven shards by a small quota, empties them, and leaves them to a new leader with the default quota: an empty
+/// shard stands for an hour.
+fn shards_standing(stand: &mut Stand) -> Result<Operator> {
+    // Of three rules one is kept spare.
+    stand.quotas(&json!({ RULES: 3 }))?;
+    stand.load_balancer(SHARDS + 1)?;
+    stand.teams(0..NAMESPACES, false)?;
+    let operator = stand.operator()?;
+    let seeds: Vec<_> = (0..2 * SHARDS).map(|n| (team(n), "seed".to_owned())).collect();
+    eprintln!("  thousand: {SHARDS} shards are opened");
+    stand.apps_ready(&seeds, Duration::from_secs(240))?;
+    stand.apps_gone(&seeds, Duration::from_secs(240))?;
+    stand.quiet(Duration::from_secs(8))?;
+    operator.terminate();
+    stand.quotas(&json!({ RULES: 100 }))?;
+    let operator = stand.operator()?;
+    // It leads when it has read; then every bucket fills.
+    let before = stand.last_call()?;
+    stand.lab.wait("the operator to read AWS", PATIENCE, || Ok(stand.last_call()? > before))?;
+    stand.quiet(Duration::from_secs(10))?;
+    let (scene, _) = stand.scene()?;
+    anyhow::ensure!(scene.shards == SHARDS && scene.hosts == 0, "{scene:?} instead of {SHARDS} empty shards");
+    Ok(operator)
+}
+
+fn at_once(stand: &Stand, out: &mut Vec<Figure>) -> Result<Scene> {
+    let before = stand.last_call()?;
+    let apps = (0..APPS).map(|n| app(&team(n % NAMESPACES), &format!("app-{n}")));
+    let applied = stand.inside.create(apps.collect())?;
+    let written = now() - applied;
+    let mut told = 0.0;
+    let end = applied + 1_200_000.0;
+    let last = loop {
+        let (ready, last) = stand.inside.ready("app-");
+        if ready >= APPS {
+            break last;
+        }
+        anyhow::ensure!(now() < end, "{ready} of {APPS} apps are ready after 20 minutes");
+        if now() - told > 20_000.0 {
+            told = now();
+            eprintln!("  thousand: {ready} of {APPS} ready after {:.0} s", (now() - applied) / 1000.0);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let took = (last - applied) / 1000.0;
+    let mut calls = stand.calls(before)?;
+    calls.retain(|c| c.arrived() >= applied && c.time <= last);
+    let refused: Vec<&Call> = calls.iter().filter(|c| c.refused()).collect();
+    let floors = calls::floors(&calls);
+    let floor = floors.first().context("no call was made")?;
+    let (scene, rules) = stand.scene()?;
+    let by_bucket: Vec<String> =
+        floors.iter().map(|f| format!("{} {:.0} tokens {:.0} s", f.family, f.tokens, f.seconds)).collect();
+    let note = format!(
+        "floor: the calls made, each bucket full at first: {}. Calls: {}. {rules} rules. All apps were written to the \
+         API server after {:.1} s",
+        by_bucket.join(", "),
+        calls::by_action(&calls),
+        written / 1000.0
+    );
+    out.push(
+        Figure::one(format!("{APPS} apps at once, {SHARDS} shards standing, 12 allowed"), "s", scene, took)
+            .floor(floor.seconds)
+            .note(note),
+    );
+    out.push(
+        Figure::one("the same over what the buckets alone allow", "x", scene, took / floor.seconds)
+            .target(1.2)
+            .floor(1.0),
+    );
+    #[expect(clippy::cast_precision_loss, reason = "few")]
+    let count = refused.len() as f64;
+    let note = if refused.is_empty() { String::new() } else { calls::by_action(refused.iter().copied()) };
+    out.push(Figure::one("calls that AWS refused meanwhile", "calls", scene, count).floor(0.0).note(note));
+    Ok(scene)
+}
+
+/// Ends leaders, each with a stand-by beside it, and waits for the first write for an app that is applied at that
+/// moment; gives the times in seconds, and who leads now.
+fn leaders(stand: &mut Stand, first: Operator, how: &str, end: fn(Operator)) -> Result<(Vec<f64>, Operator)> {
+    let mut leader = first;
+    let mut times = Vec::new();
+    for n in 0..LEADERS {
+        eprintln!("  thousand: leader {how}, {n} of {LEADERS}");
+        let next = stand.operator()?;
+        // Long enough for the stand-by to have seen the lease.
+        std::thread::sleep(Duration::from_secs(5));
+        stand.quiet(Duration::from_secs(6))?;
+        let (ns, name) = (team(7 + n), format!("{how}-{n}"));
+        let before = stand.last_call()?;
+        let began = now();
+        std::thread::scope(|scope| -> Result<()> {
+            // SIGTERM is answered when the last call has ended: the app comes meanwhile.
+            let ended = scope.spawn(|| end(leader));
+            stand.inside.create(vec![app(&ns, &name)])?;
+            stand.inside.when(&ns, &name, "Ready", PATIENCE)?;
+            ended.join().map_err(|_| anyhow::anyhow!("the leader's end"))
+        })?;
+        let host = host(&ns, &name);
+        let calls = stand.calls(before)?;
+        let rule = calls.iter().find(|c| c.action == "CreateRule" && c.names(&host)).context("no rule")?;
+        times.push((rule.arrived() - began) / 1000.0);
+        leader = next;
+    }
+    Ok((times, leader))
+}
+
+/// The leader's memory now, and the most it ever had.
+pub fn memory(operator: &Operator, at: &str, target: f64, scene: Scene, out: &mut Vec<Figure>) -> Result<()> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", operator.pid()))?;
+    let of = |key: &str| -> Result<f64> {
+        let line = status.lines().find_map(|l| l.strip_prefix(key)).with_context(|| format!("no {key}"))?;
+        let kib: f64 = line.trim_start_matches(':').trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024.0 / 1e6)
+    };
+    let name = status.lines().next().unwrap_or_default();
+    anyhow::ensure!(name.contains("gatehouse-opera"), "the process is not the operator: {name}");
+    out.push(Figure::one(format!("memory of the leader (RSS), {at}"), "MB", scene, of("VmRSS")?).target(target));
+    out.push(Figure::one(format!("the most it ever had, {at}"), "MB", scene, of("VmHWM")?));
+    Ok(())
+}
