@@ -38,10 +38,13 @@ pub struct Figure {
     /// How often.
     pub samples: usize,
     /// Half of them were not above it.
+    #[serde(deserialize_with = "measured")]
     pub p50: f64,
     /// Nearest rank.
+    #[serde(deserialize_with = "measured")]
     pub p99: f64,
     /// The worst.
+    #[serde(deserialize_with = "measured")]
     pub max: f64,
     /// Which of the three is held against the target.
     pub judged: String,
@@ -137,6 +140,11 @@ fn number(value: f64) -> String {
         v if v >= 0.1 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
     }
+}
+
+/// JSON has no NaN: what was not measured is null there.
+fn measured<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
 /// All figures of a run.
@@ -258,6 +266,8 @@ mod tests {
     fn what_was_not_measured_falls_short() {
         let none = Figure::of("x", "ms", Scene::default(), &[]).target(1.0);
         assert_eq!((none.verdict(), none.measured().as_str()), ("falls short", "not measured"));
+        let read: Figure = serde_json::from_str(&serde_json::to_string(&none).unwrap()).unwrap();
+        assert_eq!(read.verdict(), "falls short");
         assert_eq!(Figure::one("x", "ms", Scene::default(), 1.0).target(1.0).verdict(), "ok");
         assert_eq!(Figure::of("x", "ms", Scene::default(), &[1.0, 1.0, 9.0]).median().target(1.0).verdict(), "ok");
         assert_eq!(Figure::one("x", "ms", Scene::default(), 1.0).verdict(), "");
