@@ -114,13 +114,14 @@ fn of_two_operators_one_leads() {
     bench.ready("one", 60);
     let second = bench.operator();
     // A stand-by knows the cluster before it leads, and calls nobody.
-    bench
-        .lab
-        .wait("the stand-by to know the cluster", Duration::from_secs(20), || {
-            Ok(bench.lab.log("operator-2").contains("the cluster is known"))
-        })
-        .unwrap();
-    assert!(!bench.lab.log("operator-2").contains("leading"), "{}", bench.lab.log("operator-2"));
+    let metrics = || {
+        let url = "http://127.0.0.1:19002/metrics";
+        let out = bench.lab.platform.command("curl").args(["-sS", "--max-time", "5", url]).output().unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let known = || Ok(metrics().contains("gatehouse_objects{kind=\"ExposedApp\"} 1"));
+    bench.lab.wait("the stand-by to know the cluster", Duration::from_secs(20), known).unwrap();
+    assert!(metrics().contains("gatehouse_leader 0"), "{}", metrics());
     std::thread::sleep(Duration::from_secs(4));
     bench.app("two");
     bench.ready("two", 60);
