@@ -63,8 +63,10 @@ gen: ## Write the generated files anew: CRDs
 	./hack/generated
 
 .PHONY: bench
-bench: ## Engine: full recomputation and one outcome at 1,000 and 10,000 apps
-	cargo run --quiet --release -p gatehouse-core --example bench
+bench: needs-root ## The design's figures on release builds: a table, JSON and docs/benchmarks.md; PART=engine,quota for some of them
+	@./hack/step "build for the bench" cargo build --release --workspace --quiet --bin gatehouse-operator --bin awsim --bin platform --bin bench
+	@./hack/step "build the engine's figures" cargo build --release -p gatehouse-core --quiet --example bench --example idle
+	@$(CARGO_TARGET_DIR)/release/bench
 
 .PHONY: build
 build: ## Build every binary (one profile for all)

@@ -37,6 +37,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Write the nginx.conf that the edge of each namespace would run.
     Render(RenderArgs),
+    /// Print the ExposedApps that Ingresses become, and name all that they cannot say.
+    Convert(ConvertArgs),
     /// Let held deletions go: hosts that are ours in AWS and have no object in the cluster any more.
     Approve(ApproveArgs),
     /// Move a namespace to another ALB of its load balancer, without a gap.
@@ -47,9 +49,9 @@ pub enum Command {
     Claims(ClaimsArgs),
 }
 
-/// Where manifests come from, and what the installation is.
+/// Where manifests come from.
 #[derive(clap::Args, Debug)]
-pub struct InputArgs {
+pub struct FileArgs {
     /// File or directory of YAML; several are read in this order; `-` is stdin.
     #[arg(short = 'f', long = "file", value_name = "DIR", required = true, env = "GATEHOUSE_FILE")]
     pub files: Vec<PathBuf>,
@@ -59,6 +61,14 @@ pub struct InputArgs {
     /// Namespace of objects that name none.
     #[arg(short, long, default_value = "default", env = "GATEHOUSE_NAMESPACE")]
     pub namespace: String,
+}
+
+/// Where manifests come from, and what the installation is.
+#[derive(clap::Args, Debug)]
+pub struct InputArgs {
+    /// Files.
+    #[command(flatten)]
+    pub from: FileArgs,
     /// The day (2027-01-31) or moment (RFC 3339) at which exceptions are judged; absent: now.
     #[arg(long, value_name = "DATE", value_parser = moment, env = "GATEHOUSE_NOW")]
     pub now: Option<Wall>,
@@ -169,6 +179,14 @@ pub struct RenderArgs {
     /// Directory for the files; made when it is absent. One `<namespace>.conf` per namespace with published hosts.
     #[arg(short, long = "output", value_name = "OUT", env = "GATEHOUSE_RENDER_OUT")]
     pub out: PathBuf,
+}
+
+/// Arguments of `convert`.
+#[derive(clap::Args, Debug)]
+pub struct ConvertArgs {
+    /// Input.
+    #[command(flatten)]
+    pub from: FileArgs,
 }
 
 fn moment(text: &str) -> Result<Wall, String> {

@@ -20,7 +20,7 @@ pub struct Judged {
 /// Reads and judges; problems are told on stderr.
 pub fn judge(args: &InputArgs, out: &Out) -> Option<Judged> {
     let now = args.now();
-    let read = input::read(args).and_then(|documents| collect(documents, &args.namespace, now));
+    let read = input::read(&args.from).and_then(|documents| collect(documents, &args.from.namespace, now));
     let mut objects = match read {
         Ok(objects) => objects,
         Err(problems) => {

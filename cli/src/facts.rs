@@ -146,7 +146,7 @@ impl Reader<'_> {
         self.out.subjects[subject].findings.push(Told::warning(
             "ingress",
             "spec.ingressClassName",
-            "is \"gatehouse\", which is not read yet by this version; write an ExposedApp instead",
+            "is \"gatehouse\", which the operator does not read yet; `gatehouse convert` prints the ExposedApp to apply instead",
         ));
     }
 

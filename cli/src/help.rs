@@ -10,6 +10,7 @@ pub fn attach(command: Command, name: &str) -> Command {
         ("check", CHECK),
         ("plan", PLAN),
         ("render", RENDER),
+        ("convert", CONVERT),
         ("approve", APPROVE),
         ("move", MOVE),
         ("release", RELEASE),
@@ -35,6 +36,7 @@ Examples:
   {name} check -f manifests                   every fault, with field, value and cure
   {name} plan -f manifests                    load balancers, rules, records, claims, children
   {name} render -f manifests -o out           out/<namespace>.conf
+  {name} convert -f ingress.yaml              the ExposedApps it becomes
   kustomize build . | {name} check -f -       what another tool prints
   {name} plan --live --part team-a            what the running operator waits for
   {name} claims explain 1a2b3c4d              why a tenant was refused a host
@@ -143,6 +145,27 @@ Exit codes:
 
 Only apps that would be admitted are rendered. Give the Services too: a backend
 whose Service is not in the files answers 503, as it would in the cluster.
+";
+
+const CONVERT: &str = r"
+Examples:
+  {name} convert -f ingress.yaml > app.yaml
+  helm template chart | {name} convert -f -    with the Services of the chart
+  {name} convert -f old | {name} check -f - -f policies
+
+Exit codes:
+  0  everything an Ingress says has its place in an app
+  1  something is lost, or an Ingress cannot become an app: stderr names each
+     field, its value and the cure
+  2  could not run: unreadable input, no Ingress in it
+
+An Ingress of any class is read. Hosts with the same routes become one app, so an
+Ingress may become several. A rule without host and the default backend serve
+the hosts that the same Ingress names. Give the Services too where an Ingress
+names ports by name. Labels are kept, annotations are not.
+
+On stderr: refused (no app is printed for this Ingress), lost (the app behaves
+differently), needless (has no work to do here).
 ";
 
 const ENDS: &str = r"

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::args::InputArgs;
+use crate::args::FileArgs;
 
 /// Where an object stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -38,7 +38,7 @@ pub struct Document {
 ///
 /// # Errors
 /// Every problem, not only the first: a broken document is often not alone.
-pub fn read(args: &InputArgs) -> Result<Vec<Document>, Vec<String>> {
+pub fn read(args: &FileArgs) -> Result<Vec<Document>, Vec<String>> {
     let mut documents = Vec::new();
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The gatehouse command: check, plan and render work on files alone and ask neither a cluster nor AWS; requests, claims
+//! The gatehouse command: check, plan, render and convert work on files alone and ask neither a cluster nor AWS; requests, claims
 //! and `plan --live` talk to a cluster, and only `live` does.
 //!
 //! ```text
@@ -10,6 +10,7 @@
 
 mod args;
 mod check;
+mod convert;
 mod facts;
 mod help;
 mod input;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         args::Command::Plan(args) if args.live => live::plan::look(args, &mut out),
         args::Command::Plan(args) => plan::run(args, &mut out),
         args::Command::Render(args) => render::run(args, &mut out),
+        args::Command::Convert(args) => convert::run(args, &mut out),
         args::Command::Approve(args) => live::request::approve(args, &mut out),
         args::Command::Move(args) => live::request::move_namespace(args, &mut out),
         args::Command::Release(args) => live::request::release(args, &mut out),

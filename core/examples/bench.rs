@@ -1,6 +1,7 @@
 //! What the engine costs: full recomputation, and one outcome, at 1,000 and 10,000 apps.
 //!
-//! Absolute times depend on the machine; the ratio between the sizes does not. `make bench` runs it.
+//! Absolute times depend on the machine; the ratio between the sizes does not. `make bench` runs it; with `--json` it
+//! prints figures as JSON lines.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,12 +22,33 @@ use gatehouse_route::Host;
 
 const APPS_PER_NAMESPACE: usize = 10;
 
+/// The design's targets at 10,000 apps, in milliseconds.
+const TARGETS: [(&str, f64); 3] = [(FULL, 100.0), (OUTCOME, 1.0), (OUTCOME_P99, 1.0)];
+
+const FULL: &str = "full recomputation (median of 5)";
+const OUTCOME: &str = "one outcome, handled and next step (median)";
+const OUTCOME_P99: &str = "one outcome, 99th percentile";
+
 fn main() {
-    println!("{:<44}{:>12}{:>12}", "", "1,000 apps", "10,000 apps");
+    let json = std::env::args().any(|a| a == "--json");
     let small = measure(1_000);
     let large = measure(10_000);
-    for ((what, a), (_, b)) in small.iter().zip(&large) {
-        println!("{what:<44}{a:>9.3} ms{b:>9.3} ms   x{:.1}", b / a);
+    if !json {
+        println!("{:<44}{:>12}{:>12}", "", "1,000 apps", "10,000 apps");
+        for ((what, a), (_, b)) in small.iter().zip(&large) {
+            println!("{what:<44}{a:>9.3} ms{b:>9.3} ms   x{:.1}", b / a);
+        }
+        return;
+    }
+    for (apps, figures) in [(1_000, small), (10_000, large)] {
+        for (what, ms) in figures {
+            let target = TARGETS.iter().find(|(of, _)| apps == 10_000 && *of == what).map(|(_, target)| target);
+            let line = serde_json::json!({
+                "what": format!("{what}, {apps} apps"), "unit": "ms", "value": ms, "target": target,
+                "namespaces": apps / APPS_PER_NAMESPACE, "hosts": apps, "shards": 1,
+            });
+            println!("{line}");
+        }
     }
 }
 
@@ -147,9 +169,9 @@ fn measure(apps: usize) -> Vec<(&'static str, f64)> {
     full.sort_by(f64::total_cmp);
     vec![
         ("first plan after a start", start),
-        ("full recomputation (median of 5)", full[2]),
-        ("one outcome, handled and next step (median)", outcomes[outcomes.len() / 2]),
-        ("one outcome, 99th percentile", outcomes[outcomes.len() * 99 / 100]),
+        (FULL, full[2]),
+        (OUTCOME, outcomes[outcomes.len() / 2]),
+        (OUTCOME_P99, outcomes[outcomes.len() * 99 / 100]),
     ]
 }
 

@@ -73,6 +73,9 @@ fn section(name: &str, value: &Value) -> Arc<str> {
     format!("\"{name}\":{value}").into()
 }
 
+/// What Deployment and policy of an edge depend on: its ports, their load balancers, and the resolver.
+type EdgeKind = (Vec<(Port, Label)>, IpAddr);
+
 /// What the edges of namespaces have in common: made once for many of them.
 pub struct Common<'a> {
     world: &'a World,
@@ -80,8 +83,7 @@ pub struct Common<'a> {
     account: Arc<str>,
     budget: Arc<str>,
     service: Arc<str>,
-    /// Deployment and policy by the ports, their load balancers, and the resolver.
-    edges: BTreeMap<(Vec<(Port, Label)>, IpAddr), (Arc<str>, Arc<str>)>,
+    edges: BTreeMap<EdgeKind, (Arc<str>, Arc<str>)>,
 }
 
 impl<'a> Common<'a> {

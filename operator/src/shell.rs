@@ -41,6 +41,9 @@ pub struct Inputs {
     pub stop: CancellationToken,
 }
 
+/// How long the engine may decide before it is told what happened meanwhile.
+const TURN: Duration = Duration::from_millis(50);
+
 /// Clock of the engine: monotonic milliseconds from an origin of our own.
 #[derive(Clone, Copy)]
 pub struct Clock(Instant);
@@ -71,9 +74,11 @@ pub async fn run(mut engine: Engine, hands: Arc<Hands>, inputs: Inputs, identity
     let clock = Clock::start();
     let (done, mut outcomes) = mpsc::unbounded_channel::<(EffectId, Outcome)>();
     let mut complete = false;
+    let mut more = false;
     loop {
         let now = clock.now();
         let sleep = engine.wake_at(now).map_or(now.mono.plus(60_000), |at| at.max(now.mono.plus(1)));
+        let sleep = if more { now.mono } else { sleep };
         let mut viewer = None;
         tokio::select! {
             // Outcomes first: they are the freshest truth, and are drained before anything is planned.
@@ -84,27 +89,21 @@ pub async fn run(mut engine: Engine, hands: Arc<Hands>, inputs: Inputs, identity
                 Some(delta) => engine.handle(clock.now(), Event::Kube(delta)),
                 None => break,
             },
-            Ok(()) = lease.changed() => {
-                if let Some(until) = *lease.borrow_and_update() {
-                    engine.handle(clock.now(), Event::Lease { valid_until: clock.mono(until) });
-                }
-            }
+            Ok(()) = lease.changed() => lease.mark_changed(),
             Some(answer) = asked.recv() => viewer = Some(answer),
             () = tokio::time::sleep_until(clock.instant(sleep)) => {}
         }
-        while let Ok((id, outcome)) = outcomes.try_recv() {
-            engine.handle(clock.now(), Event::Outcome { id, outcome });
-        }
-        while let Ok(delta) = deltas.try_recv() {
-            engine.handle(clock.now(), Event::Kube(delta));
-        }
+        take_in(&mut engine, clock, &mut outcomes, &mut deltas, &mut lease);
         if !complete && engine.world().complete() {
             complete = true;
             info!(apps = engine.world().apps.len(), claims = engine.world().claims.len(), "the cluster is known");
             metrics.synced();
         }
-        while let Some(effect) = engine.next(clock.now()) {
+        let turn = Instant::now();
+        more = false;
+        while !more && let Some(effect) = engine.next(clock.now()) {
             send(effect, &hands, clock, &done, &metrics);
+            more = turn.elapsed() >= TURN;
         }
         metrics.observe(&engine, clock.now().mono);
         // One at most per turn, so that viewers never keep the engine from its work; a busy engine answers them too.
@@ -113,6 +112,28 @@ pub async fn run(mut engine: Engine, hands: Arc<Hands>, inputs: Inputs, identity
         }
     }
     finish(&mut engine, &mut outcomes, clock, hands.deadline).await;
+}
+
+/// Tells the engine everything that has come, the lease too: in a busy cluster there is always another outcome or delta,
+/// and an engine that does not hear of the renewal has its calls refused.
+fn take_in(
+    engine: &mut Engine,
+    clock: Clock,
+    outcomes: &mut mpsc::UnboundedReceiver<(EffectId, Outcome)>,
+    deltas: &mut mpsc::UnboundedReceiver<Delta>,
+    lease: &mut watch::Receiver<Option<Instant>>,
+) {
+    while let Ok((id, outcome)) = outcomes.try_recv() {
+        engine.handle(clock.now(), Event::Outcome { id, outcome });
+    }
+    while let Ok(delta) = deltas.try_recv() {
+        engine.handle(clock.now(), Event::Kube(delta));
+    }
+    // The process ends by itself when the lease's task does.
+    let until = if lease.has_changed().unwrap_or(false) { *lease.borrow_and_update() } else { None };
+    if let Some(until) = until {
+        engine.handle(clock.now(), Event::Lease { valid_until: clock.mono(until) });
+    }
 }
 
 /// Lets calls in flight end: what they did is known to a successor only through AWS itself.
@@ -207,4 +228,29 @@ fn short(order: &Order) -> String {
         Order::Probe(probe) => format!("{probe:?}"),
     };
     text.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_core::{Buckets, Settings};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_cluster_does_not_keep_the_lease_from_the_engine() {
+        let mut engine = Engine::new(Settings::default(), Buckets::aws());
+        let clock = Clock::start();
+        let (_done, mut outcomes) = mpsc::unbounded_channel();
+        let (deltas, mut told) = mpsc::unbounded_channel();
+        let (renewed, mut lease) = watch::channel(None);
+        let mut take = |engine: &mut Engine| take_in(engine, clock, &mut outcomes, &mut told, &mut lease);
+        take(&mut engine);
+        assert!(!engine.report(clock.now(), "me").leader.may_act);
+        for n in 0..100 {
+            deltas.send(Delta::Policy(format!("p{n}"), None)).unwrap();
+        }
+        renewed.send_replace(Some(Instant::now() + Duration::from_secs(60)));
+        take(&mut engine);
+        assert!(engine.report(clock.now(), "me").leader.may_act);
+    }
 }

@@ -83,7 +83,7 @@ where
 
 /// Runs `claims explain`.
 pub fn explanation(args: &ExplainArgs, out: &mut Out) -> u8 {
-    if args.input.files.is_empty() {
+    if args.input.from.files.is_empty() {
         return run(out, 2, async |out| {
             let world = world(&connect(&args.cluster).await?).await?;
             told(args, &world, "this cluster", out)

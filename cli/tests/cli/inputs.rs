@@ -118,6 +118,7 @@ fn help_is_worth_reading() {
         ("help", vec!["--help"]),
         ("help-check", vec!["check", "--help"]),
         ("help-plan", vec!["plan", "--help"]),
+        ("help-convert", vec!["convert", "--help"]),
         ("help-move", vec!["move", "--help"]),
         ("help-claims", vec!["claims", "--help"]),
         ("help-claims-explain", vec!["claims", "explain", "--help"]),

@@ -1,5 +1,6 @@
 //! The real binary on real files: what it prints, and how it ends.
 
+mod convert;
 mod faults;
 mod inputs;
 mod live;

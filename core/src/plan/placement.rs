@@ -158,8 +158,8 @@ fn client_memory(view: &View<'_>, lb: &LoadBalancerFacts) -> u64 {
     view.settings.record_ttl.max(keep_alive.unwrap_or(CLIENT_KEEP_ALIVE) * 1000)
 }
 
-/// Where a new host goes: to the shard that has its rule already (a cluster that was rebuilt), else where its
-/// namespace stands, else to the first with room.
+/// Where a new host goes: to the shard that has its rule already (a cluster that was rebuilt), else where a rule can be
+/// made at once, else where merging makes room; where its namespace stands first. An ALB is opened last.
 fn choose(
     view: &View<'_>,
     namespace: &str,
@@ -185,7 +185,13 @@ fn choose(
         room(view, namespace, std::slice::from_ref(host), &key(*index), lb)
             .and_then(|()| certificate_room(view, namespace, host, tls, &key(*index), lb))
     };
-    if let Some(index) = (0..shards).filter(at_home).find(|i| has_room(i).is_ok()) {
+    let (home, elsewhere): (Vec<u32>, Vec<u32>) = (0..shards).partition(at_home);
+    // Merging swaps rules one at a time, and each waits for the data plane.
+    let at_once = |index: &u32| rule_at_once(view, &key(*index), lb) && has_room(index).is_ok();
+    if let Some(index) = home.iter().chain(&elsewhere).copied().find(at_once) {
+        return Ok(index);
+    }
+    if let Some(index) = home.into_iter().find(|i| has_room(i).is_ok()) {
         return Ok(index);
     }
     let mut binding = String::new();
@@ -196,6 +202,18 @@ fn choose(
         }
     }
     Err(binding)
+}
+
+/// Whether the shard stands and takes a rule of its own for one more host as it is, with a spare one left.
+fn rule_at_once(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts) -> bool {
+    let Some(observed) = view.observed.shards.get(shard) else { return false };
+    let stands = observed.load_balancer.last().and_then(Option::as_ref).is_some_and(|alb| alb.active);
+    let Some(rules) = observed.rules.last().filter(|_| stands) else { return false };
+    let ours = rules.values().filter(|r| r.cluster.as_ref() == Some(&view.settings.cluster_id.0));
+    let carried = ours.map(|r| r.hosts.len()).sum();
+    let placed = usize::try_from(view.load.get(shard).map_or(0, ShardLoad::hosts)).unwrap_or(usize::MAX);
+    let quota = usize::try_from(quotas(view, lb).rules).unwrap_or(usize::MAX);
+    rules.len() + placed.saturating_sub(carried) + 1 < quota
 }
 
 /// The quota that a shard is beyond, however well its rules are packed and without a spare one.

@@ -36,6 +36,9 @@ pub fn band(hosts: &BTreeSet<Host>, prewired: impl Fn(&Host) -> bool) -> RangeIn
     }
 }
 
+/// Milliseconds between two questions to a shard whether a rule is live. They cost no call of AWS, and the name waits.
+const PROBE: u64 = 100;
+
 /// Pods that a rollout has beyond the replicas.
 const SURGE: u32 = 1;
 
@@ -541,8 +544,7 @@ pub(super) fn probe(draft: &mut Draft<'_>, shard: &ShardKey, namespace: &str, ho
     if !healthy(&view, shard, namespace) {
         return;
     }
-    let next =
-        view.memory.probed.get(&(shard.clone(), host.clone())).map_or(view.now.mono, |at| at.plus(view.settings.poll));
+    let next = view.memory.probed.get(&(shard.clone(), host.clone())).map_or(view.now.mono, |at| at.plus(PROBE));
     if next > view.now.mono {
         draft.wake(next);
         return;

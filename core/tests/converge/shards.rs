@@ -57,6 +57,23 @@ fn a_full_shard_opens_the_next_and_an_empty_one_goes() {
     assert_eq!(balancers(&sim), 1, "{}", sim.tail());
 }
 
+/// A host that fits its namespace's shard only by merging rules goes to one that stands and has a rule to give.
+#[test]
+fn a_standing_shard_with_room_is_used_before_rules_are_merged() {
+    let mut sim = start(4);
+    for ns in ["team-a", "team-b", "team-c", "team-d"] {
+        publish(&mut sim, ns, 0);
+        sim.run(30_000);
+    }
+    assert_eq!((balancers(&sim), shard_of(&sim, "team-d-0.example.com")), (2, 1));
+    sim.tally = true;
+    publish(&mut sim, "team-a", 1);
+    sim.run(30_000);
+    assert_eq!(sim.client("team-a-1.example.com").as_deref(), Some("team-a"), "{}", sim.tail());
+    assert_eq!(shard_of(&sim, "team-a-1.example.com"), 1);
+    assert_eq!(sim.by_name.get("DeleteRule"), None, "{}", sim.tail());
+}
+
 /// A leader that knows nothing finds the second ALB although nothing is placed on it.
 #[test]
 fn a_new_leader_finds_an_idle_shard() {

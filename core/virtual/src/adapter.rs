@@ -82,7 +82,8 @@ impl Adapter<'_> {
     pub fn call(&mut self, call: &AwsCall) -> Result<AwsAnswer> {
         let zonal = matches!(
             call,
-            AwsCall::ReadZoneRecords { .. }
+            AwsCall::ReadZoneLimit { .. }
+                | AwsCall::ReadZoneRecords { .. }
                 | AwsCall::ReadRecords { .. }
                 | AwsCall::ReadValidation { .. }
                 | AwsCall::ReadChange { .. }

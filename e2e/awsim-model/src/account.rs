@@ -34,6 +34,7 @@ impl Aws {
         let meant = matches!(
             request,
             Request::GetHostedZone(_)
+                | Request::GetHostedZoneLimit(_)
                 | Request::ListHostedZones(_)
                 | Request::ListResourceRecordSets(_)
                 | Request::ChangeResourceRecordSets(_)

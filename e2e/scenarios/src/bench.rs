@@ -25,6 +25,23 @@ pub fn wanted() -> bool {
     asked
 }
 
+/// The n-th operator of a lab, with ports of its own; its access key is its name in AWS's call log.
+///
+/// # Errors
+/// If it has not been built.
+pub fn operator_command(lab: &Lab, cluster: &str, n: u32) -> anyhow::Result<std::process::Command> {
+    let mut command = lab.platform.command(binary("gatehouse-operator")?);
+    command
+        .args(["--edge-image=hollow:dev", "--cluster-dns=10.96.0.10", "--namespace=gatehouse-system", "--log=info"])
+        .args([&format!("--cluster-id={cluster}"), &format!("--identity=operator-{n}")])
+        .arg(format!("--health-address=127.0.0.1:{}", 18_000 + n))
+        .arg(format!("--plan-address=127.0.0.1:{}", PLAN_PORT + n))
+        .args([&format!("--metrics-address=127.0.0.1:{}", 19_000 + n), "--webhook-certificates=false"])
+        .envs([("AWS_ENDPOINT_URL", AWS), ("AWS_SECRET_ACCESS_KEY", "unchecked"), ("AWS_REGION", "eu-central-1")])
+        .env("AWS_ACCESS_KEY_ID", format!("operator-{n}"));
+    Ok(command)
+}
+
 /// A control plane with the CRDs, the simulator, hollow edges and as many operators as are started.
 pub struct Bench {
     /// Cluster and simulator.
@@ -37,6 +54,18 @@ pub struct Bench {
 pub struct Operator(Child);
 
 impl Operator {
+    /// An operator that was started by somebody else's hand.
+    #[must_use]
+    pub fn of(child: Child) -> Operator {
+        Operator(child)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// `kill -9`: nothing is given back, no call ends.
     pub fn kill(mut self) {
         let _ = self.0.kill();
@@ -56,13 +85,7 @@ impl Bench {
     #[must_use]
     pub fn new(name: &str) -> Bench {
         let lab = Lab::up(name, true, &["--profile", "fast", "--call-latency", "20ms"]).unwrap();
-        lab.must(&["create", "namespace", "gatehouse-system"]).unwrap();
-        lab.must(&["apply", "--server-side", "-f", &crate::lab::root().join("config/crd").display().to_string()])
-            .unwrap();
-        for crd in ["exposedapps", "sharedloadbalancers", "exposurepolicies", "hostclaims"] {
-            lab.must(&["wait", "--for=condition=Established", "--timeout=20s", &format!("crd/{crd}.gatehouse.dev")])
-                .unwrap();
-        }
+        lab.install_kinds().unwrap();
         let hollow = Hollow::start(&lab).unwrap();
         Bench { lab, _hollow: hollow, operators: 0 }
     }
@@ -71,20 +94,8 @@ impl Bench {
     pub fn operator(&mut self) -> Operator {
         self.operators += 1;
         let n = self.operators;
-        let mut command = self.lab.platform.command(binary("gatehouse-operator").unwrap());
-        command
-            .args([
-                "--cluster-id=wire",
-                "--edge-image=hollow:dev",
-                "--cluster-dns=10.96.0.10",
-                "--namespace=gatehouse-system",
-            ])
-            .args([&format!("--identity=operator-{n}"), &format!("--health-address=127.0.0.1:{}", 18_000 + n)])
-            .arg(format!("--plan-address=127.0.0.1:{}", PLAN_PORT + n))
-            .args([&format!("--metrics-address=127.0.0.1:{}", 19_000 + n), "--webhook-certificates=false"])
-            .args(["--record-ttl=1s", "--release-grace=5s", "--call-deadline=3s", "--lease-duration=3s", "--log=info"])
-            .envs([("AWS_ENDPOINT_URL", AWS), ("AWS_SECRET_ACCESS_KEY", "unchecked"), ("AWS_REGION", "eu-central-1")])
-            .env("AWS_ACCESS_KEY_ID", format!("operator-{n}"));
+        let mut command = operator_command(&self.lab, "wire", n).unwrap();
+        command.args(["--record-ttl=1s", "--release-grace=5s", "--call-deadline=3s", "--lease-duration=3s"]);
         Operator(self.lab.spawn(&format!("operator-{n}"), command).unwrap())
     }
 

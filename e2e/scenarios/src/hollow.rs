@@ -30,27 +30,15 @@ impl Hollow {
     /// If the thread cannot enter the platform's network.
     pub fn start(lab: &Lab) -> Result<Hollow> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (told, answer) = std::sync::mpsc::channel();
         let seen = stop.clone();
         let kubeconfig = lab.platform.kubeconfig();
-        let thread = std::thread::scope(|scope| -> Result<std::thread::JoinHandle<()>> {
-            // The namespace is entered by a helper thread of this scope to report errors, and for good by the worker.
-            scope.spawn(|| told.send(lab.platform.enter_thread()).ok()).join().ok();
-            answer.recv().context("the helper thread")??;
-            let namespace = std::fs::File::open(format!("/run/netns/gh-{}", lab.platform.name().as_str()))?;
-            Ok(std::thread::spawn(move || {
-                use std::os::fd::AsFd as _;
-                let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-                if rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).is_err() {
-                    return;
-                }
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                if let Ok(runtime) = runtime
-                    && let Err(error) = runtime.block_on(run(&kubeconfig, &seen))
-                {
-                    eprintln!("hollow edges: {error:#}");
-                }
-            }))
+        let thread = lab.thread(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            if let Ok(runtime) = runtime
+                && let Err(error) = runtime.block_on(run(&kubeconfig, &seen))
+            {
+                eprintln!("hollow edges: {error:#}");
+            }
         })?;
         Ok(Hollow { stop, thread: Some(thread) })
     }
@@ -115,7 +103,8 @@ fn jiff_now() -> String {
     k8s_openapi::jiff::Timestamp::now().to_string()
 }
 
-/// One request per connection: enough for probes, health checks and curl.
+/// One request per connection: enough for probes, health checks and curl. A host that the table does not list is not
+/// found, as by nginx.
 async fn answer(client: Client, namespace: String, ip: Ipv4Addr, port: u16) {
     let Ok(listener) = TcpListener::bind((IpAddr::V4(ip), port)).await else { return };
     while let Ok((mut stream, _)) = listener.accept().await {
@@ -131,23 +120,66 @@ async fn answer(client: Client, namespace: String, ip: Ipv4Addr, port: u16) {
             }
             let text = String::from_utf8_lossy(&head[..length]).into_owned();
             let path = text.split_whitespace().nth(1).unwrap_or("/").to_owned();
-            let body = if path == "/hash" || path.starts_with("/.well-known/gatehouse/") {
-                table_hash(client, &namespace).await.unwrap_or_default()
+            let (status, body) = if path == "/healthz" {
+                ("200 OK", String::new())
             } else {
-                namespace
+                let table = table(client, &namespace).await.unwrap_or_default();
+                if path == "/hash" || path.starts_with("/.well-known/gatehouse/") {
+                    ("200 OK", hash(&table))
+                } else if lists(&table, port, host(&text)) {
+                    ("200 OK", namespace)
+                } else {
+                    ("404 Not Found", String::new())
+                }
             };
             let answer =
-                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+                format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
             let _ = stream.write_all(answer.as_bytes()).await;
         });
     }
 }
 
-/// The hash of the table in the namespace's ConfigMap: the same function of its text as everywhere.
-async fn table_hash(client: Client, namespace: &str) -> Result<String> {
-    use sha2::Digest as _;
+/// The namespace's table, as its ConfigMap has it now.
+async fn table(client: Client, namespace: &str) -> Result<String> {
     let api: Api<ConfigMap> = Api::namespaced(client, namespace);
     let map = api.get("gatehouse-edge").await?;
-    let text = map.data.and_then(|d| d.get("table.json").cloned()).context("no table")?;
-    Ok(sha2::Sha256::digest(text.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect())
+    map.data.and_then(|d| d.get("table.json").cloned()).context("no table")
+}
+
+/// The hash of a table: the same function of its text as everywhere.
+fn hash(table: &str) -> String {
+    use sha2::Digest as _;
+    if table.is_empty() {
+        return String::new();
+    }
+    sha2::Sha256::digest(table.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+/// The host that a request asks for.
+fn host(head: &str) -> &str {
+    let header = head.lines().filter_map(|l| l.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("host"));
+    header.map_or("", |(_, value)| value.trim().split(':').next().unwrap_or(""))
+}
+
+/// Whether the table has routes for the host on this port.
+fn lists(table: &str, port: u16, host: &str) -> bool {
+    let table: serde_json::Value = serde_json::from_str(table).unwrap_or_default();
+    let hosts = &table["ports"][port.to_string()]["hosts"];
+    let wildcard = host.split_once('.').map_or(String::new(), |(_, rest)| format!("*.{rest}"));
+    [host, &wildcard].iter().any(|name| hosts.get(name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hollow_edge_serves_what_its_table_lists() {
+        let table = r#"{"ports": {"8080": {"hosts": {"a.example.com": {}, "*.b.example.com": {}}}}}"#;
+        assert!(lists(table, 8080, host("GET / HTTP/1.1\r\nHost: a.example.com:443\r\n\r\n")));
+        assert!(lists(table, 8080, "any.b.example.com"));
+        assert!(!lists(table, 8080, "deep.any.b.example.com"));
+        assert!(!lists(table, 8443, "a.example.com"));
+        assert!(!lists("", 8080, "a.example.com"));
+    }
 }

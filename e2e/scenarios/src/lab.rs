@@ -42,6 +42,14 @@ impl Lab {
     /// # Errors
     /// Says which part did not come, with the end of its log.
     pub fn up(name: &str, control_plane_only: bool, awsim: &[&str]) -> Result<Lab> {
+        Lab::seeded(name, control_plane_only, &root().join("e2e/scenarios/overlay/awsim.yaml"), awsim)
+    }
+
+    /// Brings up platform and simulator, whose account is that of the seed.
+    ///
+    /// # Errors
+    /// Says which part did not come, with the end of its log.
+    pub fn seeded(name: &str, control_plane_only: bool, seed: &Path, awsim: &[&str]) -> Result<Lab> {
         // Tests find the platform program deeper in the target folder than binaries do.
         let cache = Cache::from_env()?;
         let mut options = Options::named(name)?;
@@ -58,7 +66,7 @@ impl Lab {
             .command(binary("awsim")?)
             .args(["--listen", "10.100.0.1:4566", "--dns", "10.100.0.1:53", "--data-plane", "on"])
             .arg("--seed")
-            .arg(root().join("e2e/scenarios/overlay/awsim.yaml"))
+            .arg(seed)
             .arg("--ca-out")
             .arg(folder.join("ca.pem"))
             .args(awsim)
@@ -257,6 +265,40 @@ impl Lab {
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("start {name}"))
+    }
+
+    /// The namespace of the operator and the kinds of Gatehouse, without the operator itself.
+    ///
+    /// # Errors
+    /// With what kubectl said.
+    pub fn install_kinds(&self) -> Result<()> {
+        self.must(&["create", "namespace", "gatehouse-system"])?;
+        self.must(&["apply", "--server-side", "-f", &root().join("config/crd").display().to_string()])?;
+        for crd in ["exposedapps", "sharedloadbalancers", "exposurepolicies", "hostclaims"] {
+            self.must(&["wait", "--for=condition=Established", "--timeout=20s", &format!("crd/{crd}.gatehouse.dev")])?;
+        }
+        Ok(())
+    }
+
+    /// Runs work on a thread of its own; every socket that it opens is inside the platform.
+    ///
+    /// # Errors
+    /// If the thread cannot enter the platform's network.
+    pub fn thread(&self, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
+        use std::os::fd::AsFd as _;
+        let namespace = std::fs::File::open(format!("/run/netns/gh-{}", self.platform.name().as_str()))?;
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+            let entered = rustix::thread::move_into_link_name_space(namespace.as_fd(), kind);
+            let inside = entered.is_ok();
+            let _ = tell.send(entered);
+            if inside {
+                work();
+            }
+        });
+        told.recv().context("the thread ended at once")?.context("enter the platform's network")?;
+        Ok(thread)
     }
 
     /// Leaves everything running after this process; `platform down` ends it.

@@ -1,0 +1,126 @@
+use k8s_openapi::api::networking::v1::Ingress;
+
+use super::*;
+
+fn read(yaml: &str) -> Converted {
+    let ingress: Ingress = serde_saphyr::from_str(yaml).unwrap();
+    let ports = [("api".to_owned(), [("http".to_owned(), 8080)].into())].into();
+    convert(&ingress, &ports)
+}
+
+fn path(path: &str, kind: &str, service: &str) -> String {
+    format!("{{path: {path}, pathType: {kind}, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}")
+}
+
+fn of(spec: &str) -> Converted {
+    read(&format!("metadata: {{name: shop, namespace: team-a}}\nspec: {spec}"))
+}
+
+fn annotated(annotation: &str) -> Converted {
+    let rules = format!("[{{host: a.example.com, http: {{paths: [{}]}}}}]", path("/", "Prefix", "web"));
+    read(&format!("metadata: {{name: shop, annotations: {{{annotation}}}}}\nspec: {{rules: {rules}}}"))
+}
+
+fn shown(converted: &Converted) -> Vec<String> {
+    let route = |r: &RouteRule| {
+        let exact = if r.path_type.is_some() { "=" } else { "" };
+        format!("{exact}{} {}", r.path.as_deref().unwrap_or("/"), r.backends[0].service)
+    };
+    let app = |(name, spec): &(String, ExposedAppSpec)| {
+        format!("{name}: {}: {}", spec.hosts.join(" "), spec.routes.iter().map(route).collect::<Vec<_>>().join(", "))
+    };
+    converted.apps.iter().map(app).collect()
+}
+
+fn fates(converted: &Converted) -> Vec<(Fate, &str)> {
+    converted.remarks.iter().map(|r| (r.fate, r.field.as_str())).collect()
+}
+
+#[test]
+fn hosts_with_the_same_routes_are_one_app() {
+    let (web, api) = (path("/", "Prefix", "web"), path("/v1", "Exact", "api"));
+    let found = of(&format!(
+        "{{rules: [{{host: a.example.com, http: {{paths: [{web}]}}}}, {{host: b.example.com, http: {{paths: [{web}, {api}]}}}}, {{host: c.example.com, http: {{paths: [{web}]}}}}]}}"
+    ));
+    let other = format!("shop-{}: b.example.com: / web, =/v1 api", short_hash(b"b.example.com", 3));
+    assert_eq!(shown(&found), ["shop: a.example.com c.example.com: / web".to_owned(), other]);
+    assert_eq!(found.remarks, []);
+}
+
+/// What stands for all hosts comes after a host's own paths, and the default backend last.
+#[test]
+fn what_names_no_host_serves_the_hosts_that_are_named() {
+    let (own, all) = (path("/x", "Prefix", "own"), path("/x", "Prefix", "all"));
+    let more = path("/y", "Prefix", "all");
+    let found = of(&format!(
+        "{{defaultBackend: {{service: {{name: rest, port: {{number: 80}}}}}}, tls: [{{hosts: [b.example.com]}}], rules: [{{http: {{paths: [{all}, {more}]}}}}, {{host: a.example.com, http: {{paths: [{own}]}}}}]}}"
+    ));
+    let of_b = format!("shop-{}: b.example.com: /x all, /y all, / rest", short_hash(b"b.example.com", 3));
+    assert_eq!(shown(&found), ["shop: a.example.com: /x own, /y all, / rest".to_owned(), of_b]);
+}
+
+#[test]
+fn what_cannot_be_an_app_is_refused_with_its_field() {
+    let rule = |path: &str| format!("{{rules: [{{host: a.example.com, http: {{paths: [{path}]}}}}]}}");
+    for (spec, field, says) in [
+        ("{defaultBackend: {service: {name: web, port: {number: 80}}}}".to_owned(), "spec.rules", "no host"),
+        ("{rules: [{host: a.example.com}]}".to_owned(), "spec.rules", "no default backend"),
+        (rule(&path("'/a(/|$)(.*)'", "ImplementationSpecific", "web")), "spec.rules[0].http.paths[0].path", "pattern"),
+        (
+            rule("{path: /, pathType: Prefix, backend: {resource: {kind: Bucket, name: b}}}"),
+            "spec.rules[0].http.paths[0].backend.resource",
+            "no Service",
+        ),
+        (
+            rule("{path: /, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}"),
+            "spec.rules[0].http.paths[0].backend.service.port.name",
+            "give its file",
+        ),
+        ("{rules: [{host: '*.com', http: {paths: []}}]}".to_owned(), "spec.rules[0].host", "two labels"),
+    ] {
+        let found = of(&spec);
+        assert!(found.apps.is_empty(), "{spec}");
+        let remark = found.remarks.iter().find(|r| r.fate == Fate::Refused && r.field == field);
+        assert!(remark.is_some_and(|r| r.message.contains(says)), "{spec}: {:?}", found.remarks);
+    }
+}
+
+#[test]
+fn a_port_name_is_looked_up() {
+    let found = of(
+        "{rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: api, port: {name: http}}}}]}}]}",
+    );
+    assert_eq!(found.apps[0].1.routes[0].backends[0].port, 8080);
+}
+
+#[test]
+fn annotations_are_translated_refused_or_named() {
+    let long = annotated(
+        "nginx.ingress.kubernetes.io/proxy-read-timeout: '120', nginx.ingress.kubernetes.io/proxy-send-timeout: '30'",
+    );
+    assert_eq!(long.apps[0].1.routes[0].timeout.as_deref(), Some("120s"));
+    let few = annotated("nginx.ingress.kubernetes.io/whitelist-source-range: '203.0.113.0/24, 198.51.100.7/32'");
+    assert_eq!(few.apps[0].1.access.as_ref().unwrap().allow_cidrs, ["203.0.113.0/24", "198.51.100.7/32"]);
+    assert_eq!((fates(&long), fates(&few)), (Vec::new(), Vec::new()));
+    for (annotation, fate) in [
+        ("nginx.ingress.kubernetes.io/whitelist-source-range: 'office'", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/configuration-snippet: 'deny all;'", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/auth-url: 'https://who.example.com'", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/canary: 'true'", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/rewrite-target: '/$1'", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/backend-protocol: GRPC", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/ssl-redirect: 'false'", Fate::Lost),
+        ("nginx.ingress.kubernetes.io/proxy-read-timeout: 'long'", Fate::Lost),
+        ("nginx.ingress.kubernetes.io/something-new: 'x'", Fate::Lost),
+        ("traefik.ingress.kubernetes.io/router.tls: 'true'", Fate::Lost),
+        ("alb.ingress.kubernetes.io/scheme: internal", Fate::Needless),
+        ("cert-manager.io/cluster-issuer: acme", Fate::Needless),
+    ] {
+        let found = annotated(annotation);
+        let key = annotation.split(": ").next().unwrap();
+        assert_eq!(fates(&found), [(fate, format!("metadata.annotations[{key}]").as_str())], "{annotation}");
+        assert_eq!(found.apps.is_empty(), fate == Fate::Refused, "{annotation}");
+    }
+    let calm = "kubernetes.io/ingress.class: nginx, argocd.argoproj.io/tracking-id: x, nginx.ingress.kubernetes.io/ssl-redirect: 'true'";
+    assert_eq!(annotated(calm).remarks, []);
+}
