@@ -34,6 +34,8 @@ pub struct Platform {
     kit: Kit,
     state: State,
     components: Vec<Component>,
+    /// Brings the base images in meanwhile; it starts programs until it notices that the platform goes down.
+    importing: Option<JoinHandle<Result<()>>>,
     /// Held while this process owns the platform.
     _lock: Option<File>,
     owned: bool,
@@ -81,6 +83,7 @@ impl Platform {
             kit,
             state,
             components: Vec::new(),
+            importing: None,
             _lock: Some(lock),
             owned: true,
         };
@@ -97,7 +100,8 @@ impl Platform {
             bail!("no platform {name}: `platform list` shows those there are, `platform up --name {name}` makes it");
         };
         let (kit, cache, name) = (Kit::of(cache), cache.clone(), name.clone());
-        Ok(Platform { name, cache, run, kit, state, components: Vec::new(), _lock: None, owned: false })
+        let (components, importing) = (Vec::new(), None);
+        Ok(Platform { name, cache, run, kit, state, components, importing, _lock: None, owned: false })
     }
 
     fn start(&mut self, options: &Options, say: &mut dyn FnMut(&str)) -> Result<()> {
@@ -116,22 +120,23 @@ impl Platform {
         let site = Site { name: &name, run: &run, kit: &kit };
         self.launch("etcd", &mut site.etcd())?;
         self.launch("kube-apiserver", &mut site.apiserver())?;
-        let mut images = None;
         let mut containerd = 0;
         if !options.control_plane_only {
             cgroup::prepare(&self.name.tagged())?;
             containerd = self.launch("containerd", &mut site.containerd()?)?;
-            images = Some(self.import_base_images());
+            self.importing = Some(self.import_base_images());
         }
         self.wait("the API server", 60, |p| kubectl_ok(p.kubectl().args(["get", "--raw", "/readyz"])))?;
         say("API server ready");
         self.launch("kube-controller-manager", &mut site.controller_manager())?;
-        if let Some(images) = images {
+        if !options.control_plane_only {
             self.launch("kube-scheduler", &mut site.scheduler())?;
             self.launch("kube-proxy", &mut site.proxy()?)?;
             self.launch("enforcer", &mut site.enforcer()?)?;
-            self.wait("containerd", 60, |_| images.is_finished())?;
-            images.join().map_err(|_| anyhow::anyhow!("importing images panicked"))??;
+            self.wait("containerd", 60, |p| p.importing.as_ref().is_none_or(JoinHandle::is_finished))?;
+            if let Some(importing) = self.importing.take() {
+                importing.join().map_err(|_| anyhow::anyhow!("importing images panicked"))??;
+            }
             self.launch("kubelet", &mut site.kubelet(containerd)?)?;
             say("node starting");
             self.apply(&addons::dns(&options.forward_zones))?;
@@ -169,8 +174,9 @@ impl Platform {
         std::thread::spawn(move || {
             let site = Site { name: &name, run: &run, kit: &kit };
             let answers = || site.ctr().arg("version").output().is_ok_and(|out| out.status.success());
+            let gone = || !run.path().exists();
             crate::process::poll(Duration::from_secs(30), Duration::from_millis(50), || {
-                run.containerd_socket().exists() && answers()
+                gone() || run.containerd_socket().exists() && answers()
             });
             for image in ["pause", "coredns"] {
                 import(&site, &kit.image(image))?;
@@ -345,7 +351,12 @@ impl Platform {
 
     fn teardown(&mut self) -> Result<()> {
         self.owned = false;
-        let done = teardown::sweep(&self.name, &self.run);
+        let mut done = teardown::sweep(&self.name, &self.run);
+        if let Some(importing) = self.importing.take() {
+            // Why it failed is known: what it needs has gone. What it started last goes too.
+            let _ = importing.join();
+            done = done.and_then(|()| teardown::sweep(&self.name, &self.run));
+        }
         self.components.drain(..).for_each(Component::reap);
         done
     }

