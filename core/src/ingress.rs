@@ -205,7 +205,8 @@ pub fn convert(ingress: &Ingress, services: &ServicePorts) -> Converted {
     let said = annotation::read(&mut reader, ingress.metadata.annotations.iter().flatten());
     for (_, routes) in &mut hosts {
         for route in routes {
-            route.timeout.clone_from(&said.timeout);
+            let RouteRule { path, path_type, backends, .. } = std::mem::take(route);
+            *route = RouteRule { path, path_type, backends, ..said.route.clone() };
         }
     }
     let access = (!said.allow.is_empty()).then(|| Access { allow_cidrs: said.allow.clone() });

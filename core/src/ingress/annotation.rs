@@ -1,16 +1,24 @@
 //! Annotations of ingress controllers: those with an exact meaning here, and a word on every other.
 
-use gatehouse_route::{Cidr, Seconds};
+use gatehouse_crds::{Buffering, RateLimit, RouteRule, SessionAffinity};
+use gatehouse_route::{Cidr, Seconds, Size};
 
 use super::{Fate, Reader};
 
 const NGINX: &str = "nginx.ingress.kubernetes.io/";
 
-/// What the annotations say of every route.
+/// What the annotations say.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    pub(super) timeout: Option<String>,
+    /// Of every route: what is absent is not said.
+    pub(super) route: RouteRule,
     pub(super) allow: Vec<String>,
+    /// Whether responses, and requests, are not to be gathered.
+    unbuffered: (bool, bool),
+    /// Requests at once over the rate, as a multiple of it.
+    burst: Option<i32>,
+    /// Name and age of the cookie that affinity would use.
+    cookie: (Option<String>, Option<String>),
 }
 
 pub(super) fn read<'a>(reader: &mut Reader<'_>, all: impl Iterator<Item = (&'a String, &'a String)>) -> Said {
@@ -33,7 +41,30 @@ pub(super) fn read<'a>(reader: &mut Reader<'_>, all: impl Iterator<Item = (&'a S
             reader.say(Fate::Lost, field, format!("\"{value}\" is not translated"));
         }
     }
+    finish(reader, &mut said);
     said
+}
+
+/// What several annotations say together.
+fn finish(reader: &mut Reader<'_>, said: &mut Said) {
+    match said.unbuffered {
+        (true, true) => said.route.buffering = Some(Buffering::Off),
+        (false, false) => {}
+        (responses, _) => {
+            let name = if responses { "proxy-buffering" } else { "proxy-request-buffering" };
+            let message =
+                "\"off\": a route's buffering is Off for requests and responses alike; set it if that is wanted";
+            reader.say(Fate::Lost, format!("metadata.annotations[{NGINX}{name}]"), message);
+        }
+    }
+    if let Some(limit) = &mut said.route.rate_limit {
+        let burst = i64::from(limit.requests_per_second) * i64::from(said.burst.unwrap_or(5));
+        limit.burst = i32::try_from(burst.min(10_000)).ok();
+    }
+    if let Some(affinity) = &mut said.route.session_affinity {
+        let (name, age) = std::mem::take(&mut said.cookie);
+        *affinity = SessionAffinity { cookie_name: name.unwrap_or_else(|| "INGRESSCOOKIE".to_owned()), max_age: age };
+    }
 }
 
 fn nginx(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, field: String) {
@@ -41,9 +72,9 @@ fn nginx(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, fiel
         "proxy-read-timeout" | "proxy-send-timeout" => match seconds(value) {
             Some(found) => {
                 // One limit for both directions; the longer one cuts nobody off who was not before.
-                let longer = said.timeout.as_deref().and_then(|t| Seconds::parse(t).ok()).is_none_or(|t| t < found);
-                if longer {
-                    said.timeout = Some(found.as_text());
+                let known = said.route.timeout.as_deref().and_then(|t| Seconds::parse(t).ok());
+                if known.is_none_or(|t| t < found) {
+                    said.route.timeout = Some(found.as_text());
                 }
             }
             None => reader.say(Fate::Lost, field, format!("\"{value}\" is not a number of seconds up to 24 hours")),
@@ -57,6 +88,31 @@ fn nginx(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, fiel
                 }
             }
         }
+        "proxy-body-size" => match size(value) {
+            Some(found) => said.route.max_body_size = Some(found),
+            None => {
+                let cure = "bodies are limited by edge.maxBodySize of the load balancer";
+                reader.say(Fate::Lost, field, format!("\"{value}\" is no size such as 10m, or no limit: {cure}"));
+            }
+        },
+        "proxy-buffering" => said.unbuffered.0 = value == "off",
+        "proxy-request-buffering" => said.unbuffered.1 = value == "off",
+        "limit-rps" => match value.parse() {
+            Ok(rate @ 1..=10_000) => {
+                said.route.rate_limit = Some(RateLimit { requests_per_second: rate, burst: None });
+            }
+            _ => reader.say(Fate::Lost, field, format!("\"{value}\" is no number from 1 to 10000")),
+        },
+        "limit-burst-multiplier" => match value.parse() {
+            Ok(times @ 0..) => said.burst = Some(times),
+            _ => reader.say(Fate::Lost, field, format!("\"{value}\" is no number")),
+        },
+        "affinity" if value == "cookie" => said.route.session_affinity = Some(SessionAffinity::default()),
+        "session-cookie-name" => said.cookie.0 = Some(value.to_owned()),
+        "session-cookie-max-age" => match seconds(value) {
+            Some(age) => said.cookie.1 = Some(age.as_text()),
+            None => reader.say(Fate::Lost, field, format!("\"{value}\" is not a number of seconds up to 24 hours")),
+        },
         "ssl-redirect" | "force-ssl-redirect" if value == "true" => {}
         "ssl-redirect" | "force-ssl-redirect" => {
             reader.say(Fate::Lost, field, "http is always redirected to https");
@@ -92,4 +148,18 @@ fn nginx(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, fiel
 fn seconds(text: &str) -> Option<Seconds> {
     let unit = if text.ends_with(|c: char| c.is_ascii_digit()) { "s" } else { "" };
     Seconds::parse(&format!("{text}{unit}")).ok()
+}
+
+/// nginx writes 10m, Kubernetes 10Mi.
+fn size(text: &str) -> Option<String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => "",
+        "k" => "Ki",
+        "m" => "Mi",
+        "g" => "Gi",
+        _ => return None,
+    };
+    let written = format!("{digits}{unit}");
+    Size::parse(&written).ok().map(|_| written)
 }

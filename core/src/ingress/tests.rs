@@ -99,6 +99,25 @@ fn annotations_are_translated_refused_or_named() {
         "nginx.ingress.kubernetes.io/proxy-read-timeout: '120', nginx.ingress.kubernetes.io/proxy-send-timeout: '30'",
     );
     assert_eq!(long.apps[0].1.routes[0].timeout.as_deref(), Some("120s"));
+    let body = annotated("nginx.ingress.kubernetes.io/proxy-body-size: 8m");
+    assert_eq!(body.apps[0].1.routes[0].max_body_size.as_deref(), Some("8Mi"));
+    let limit = annotated(
+        "nginx.ingress.kubernetes.io/limit-rps: '10', nginx.ingress.kubernetes.io/limit-burst-multiplier: '3'",
+    );
+    let rate = limit.apps[0].1.routes[0].rate_limit.clone().unwrap();
+    assert_eq!((rate.requests_per_second, rate.burst), (10, Some(30)));
+    let sticky = annotated(
+        "nginx.ingress.kubernetes.io/affinity: cookie, nginx.ingress.kubernetes.io/session-cookie-max-age: '600'",
+    );
+    let cookie = sticky.apps[0].1.routes[0].session_affinity.clone().unwrap();
+    assert_eq!((cookie.cookie_name.as_str(), cookie.max_age.as_deref()), ("INGRESSCOOKIE", Some("600s")));
+    let stream = annotated(
+        "nginx.ingress.kubernetes.io/proxy-buffering: 'off', nginx.ingress.kubernetes.io/proxy-request-buffering: 'off'",
+    );
+    assert_eq!(stream.apps[0].1.routes[0].buffering, Some(gatehouse_crds::Buffering::Off));
+    for translated in [&body, &limit, &sticky, &stream] {
+        assert_eq!(translated.remarks, []);
+    }
     let few = annotated("nginx.ingress.kubernetes.io/whitelist-source-range: '203.0.113.0/24, 198.51.100.7/32'");
     assert_eq!(few.apps[0].1.access.as_ref().unwrap().allow_cidrs, ["203.0.113.0/24", "198.51.100.7/32"]);
     assert_eq!((fates(&long), fates(&few)), (Vec::new(), Vec::new()));
@@ -112,6 +131,10 @@ fn annotations_are_translated_refused_or_named() {
         ("nginx.ingress.kubernetes.io/ssl-redirect: 'false'", Fate::Lost),
         ("nginx.ingress.kubernetes.io/proxy-read-timeout: 'long'", Fate::Lost),
         ("nginx.ingress.kubernetes.io/something-new: 'x'", Fate::Lost),
+        ("nginx.ingress.kubernetes.io/proxy-body-size: '0'", Fate::Lost),
+        ("nginx.ingress.kubernetes.io/proxy-buffering: 'off'", Fate::Lost),
+        ("nginx.ingress.kubernetes.io/limit-rps: many", Fate::Lost),
+        ("nginx.ingress.kubernetes.io/affinity: ip", Fate::Lost),
         ("traefik.ingress.kubernetes.io/router.tls: 'true'", Fate::Lost),
         ("alb.ingress.kubernetes.io/scheme: internal", Fate::Needless),
         ("cert-manager.io/cluster-issuer: acme", Fate::Needless),
