@@ -267,7 +267,7 @@ fn room_for(
     if own.is_none() && groups + others >= quotas.target_groups {
         return over("target groups", groups, quotas.target_groups);
     }
-    let pods = super::rules::pods_at_most(lb);
+    let pods = super::rules::pods_at_most(view);
     if own.is_none() && (groups + others + 1).saturating_mul(pods) > quotas.targets {
         return over("targets", groups.saturating_mul(pods), quotas.targets);
     }

@@ -42,9 +42,11 @@ const PROBE: u64 = 100;
 /// Pods that a rollout has beyond the replicas.
 const SURGE: u32 = 1;
 
-/// Targets that a namespace has at most.
-pub(super) fn pods_at_most(lb: &LoadBalancerFacts) -> u32 {
-    u32::try_from(lb.spec.edge.replicas).unwrap_or(1) + SURGE
+/// Targets that a namespace has at most in any group. An edge that several load balancers share has the largest of
+/// their replicas, and a pod is ready only when it is healthy for all of them.
+pub(super) fn pods_at_most(view: &View<'_>) -> u32 {
+    let replicas = view.world.load_balancers.values().map(|lb| lb.spec.edge.replicas).max();
+    u32::try_from(replicas.unwrap_or(1)).unwrap_or(1) + SURGE
 }
 
 /// Attributes of our target groups.
@@ -457,7 +459,7 @@ fn targets(
         .filter_map(|(_, pod)| Some(Target { ip: pod.ip?, port }))
         .filter(|target| target.ip.is_ipv6() == view.settings.ipv6())
         // Whatever the Deployment was scaled to by hand: the quota counts on this.
-        .take(usize::try_from(pods_at_most(lb)).unwrap_or(usize::MAX))
+        .take(usize::try_from(pods_at_most(&view)).unwrap_or(usize::MAX))
         .collect();
     // With nothing registered and nothing to register there is no health to follow.
     if known.is_some_and(BTreeMap::is_empty) && wanted.is_empty() {

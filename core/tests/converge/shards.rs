@@ -74,6 +74,25 @@ fn a_standing_shard_with_room_is_used_before_rules_are_merged() {
     assert_eq!(sim.by_name.get("DeleteRule"), None, "{}", sim.tail());
 }
 
+/// An edge that two load balancers share has the larger number of replicas, and each of them is a target of both: one
+/// that is not would never be ready, and a rollout would stand still.
+#[test]
+fn every_edge_of_two_load_balancers_is_a_target_of_both() {
+    let mut sim = start(10);
+    let internal = BALANCER.replace("default: true", "default: false").replace("internet-facing", "internal");
+    sim.cluster.load_balancer("internal", &internal.replace("{port: 8080}", "{port: 8081, replicas: 1}"));
+    sim.cluster.load_balancer("public", &BALANCER.replace("{port: 8080}", "{port: 8080, replicas: 3}"));
+    sim.cluster.policy(
+        "team-a",
+        "namespaces: {names: [team-a]}\ngrants: [{hosts: [team-a-0.example.com]}]\nloadBalancers: [public, internal]\n",
+    );
+    let both = format!("loadBalancers: [public, internal]\n{}", app("[team-a-0.example.com]", "web"));
+    sim.cluster.app("team-a", "app-0", &both);
+    sim.run(60_000);
+    let healthy: Vec<_> = sim.cluster.world.pods.values().map(|pod| pod.target_healthy).collect();
+    assert_eq!(healthy, [Some(true); 3], "{}", sim.tail());
+}
+
 /// A leader that knows nothing finds the second ALB although nothing is placed on it.
 #[test]
 fn a_new_leader_finds_an_idle_shard() {
