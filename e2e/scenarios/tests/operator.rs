@@ -191,3 +191,41 @@ fn a_certificate_is_requested_once() {
     operator.terminate();
     bench.lab.down().unwrap();
 }
+
+/// A zone of another account, named while the operator runs: it assumes the role there for it, and for it only.
+#[test]
+fn a_zone_of_another_account_is_reached_by_its_role() {
+    if !wanted() {
+        return;
+    }
+    let mut bench = Bench::new("dns-account");
+    let operator = bench.operator();
+    bench.load_balancer();
+    bench.app("near");
+    bench.ready("near", 60);
+    bench.yaml(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: far}\n---\napiVersion: gatehouse.dev/v1alpha1\nkind: ExposurePolicy\nmetadata: {name: far}\nspec:\n  namespaces: {names: [far]}\n  grants: [{domains: [far.example.com]}]\n  loadBalancers: [public]\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: far}\nspec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}\n---\napiVersion: gatehouse.dev/v1alpha1\nkind: ExposedApp\nmetadata: {name: web, namespace: far}\nspec:\n  hosts: [shop.far.example.com]\n  tls: {mode: Request}\n  routes: [{backends: [{service: web, port: 80}]}]\n",
+    );
+    let zones = "spec: {dns: {zones: [{id: Z0EXAMPLE1}, {id: Z0FAR, roleArn: 'arn:aws:iam::210987654321:role/gatehouse-zones'}]}}";
+    bench.lab.must(&["patch", "sharedloadbalancer", "public", "--type=merge", "-p", zones]).unwrap();
+    bench
+        .lab
+        .wait("far to be ready", Duration::from_secs(60), || Ok(bench.condition("far", "Ready").0 == "True"))
+        .unwrap_or_else(|e| {
+            panic!("{e}\n{:?}\n{}", bench.condition("far", "Ready"), bench.lab.log("operator-1"));
+        });
+    // The name, the certificate proved in that zone, and the way behind it.
+    assert_eq!(bench.lab.get("https://shop.far.example.com/").unwrap(), (200, "far".to_owned()));
+    let role = |call: &Value| call["caller"].as_str().is_some_and(|id| id.starts_with("ASIA"));
+    let changes: Vec<Value> =
+        bench.writes().into_iter().filter(|c| c["action"] == "ChangeResourceRecordSets").collect();
+    for change in &changes {
+        let far = change["params"]["HostedZoneId"].as_str().unwrap().ends_with("Z0FAR");
+        assert_eq!(role(change), far, "{change:#}");
+    }
+    assert!(changes.iter().any(role), "{changes:#?}");
+    bench.lab.must(&["-n", "far", "delete", "exposedapp", "web", "--timeout=60s"]).unwrap();
+    assert_eq!(bench.condition("near", "Ready").0, "True");
+    operator.terminate();
+    bench.lab.down().unwrap();
+}
