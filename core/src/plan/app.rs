@@ -366,7 +366,7 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
                 Some(true) => {}
                 Some(false) => return no(TYPE, "Propagating", format!("{host} is on its way to all name servers")),
                 None => {
-                    if let Some(full) = super::record::no_room(view, &zone) {
+                    if let Some(full) = super::record::no_room(view, &zone, super::record::RECORDS) {
                         return no(TYPE, "QuotaExceeded", format!("{host} gets no record: {full}"));
                     }
                     let missing = super::record::missing(view, &key.namespace, &host, wanted, &shard);

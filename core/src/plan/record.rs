@@ -16,6 +16,9 @@ use super::dns::role;
 use super::owner::{Owner, adoptable, is_ours, ours, owner, stragglers};
 use super::{Draft, Lane, Order, View, zones_for};
 
+/// Records of a host at least: an alias and its marker.
+pub(super) const RECORDS: u64 = 2;
+
 /// TTL of the ownership TXT, in seconds.
 pub(super) const TXT_TTL: u32 = 300;
 
@@ -260,7 +263,10 @@ fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &Host
         .filter(|r| !have.contains(r))
         .map(|r| RecordChange { action: ChangeAction::Create, record: r.clone() });
     let changes: Vec<RecordChange> = delete.chain(create).collect();
-    if let Some(full) = full(&view, zone, &changes) {
+    let more = u64::try_from(net(&changes)).unwrap_or(0);
+    if more > 0
+        && let Some(full) = no_room(&view, zone, more)
+    {
         // Room is made by other namespaces, whose changes do not concern this one otherwise.
         draft.wake(view.now.mono.plus(1_000));
         draft.hold(format!("{host}: {full}"));
@@ -280,23 +286,14 @@ pub(crate) fn net(changes: &[RecordChange]) -> i64 {
         .sum()
 }
 
-/// That the zone has no room for what these changes add.
-fn full(view: &View<'_>, zone: &str, changes: &[RecordChange]) -> Option<String> {
+/// That the zone has no room for so many records more.
+pub(super) fn no_room(view: &View<'_>, zone: &str, more: u64) -> Option<String> {
     let room = view.observed.zone_rooms.get(zone)?.last()?;
-    let more = u64::try_from(net(changes)).unwrap_or(0);
-    (more > 0 && room.records + more > room.limit).then(|| {
+    (room.records + more > room.limit).then(|| {
         format!(
             "zone {zone} has {} of {} records and no room for {more} more; raise its quota in Route 53, or prewire a domain",
             room.records, room.limit
         )
-    })
-}
-
-/// That a new name would find no room in the zone.
-pub(super) fn no_room(view: &View<'_>, zone: &str) -> Option<String> {
-    let room = view.observed.zone_rooms.get(zone)?.last()?;
-    (room.records >= room.limit.saturating_sub(1)).then(|| {
-        format!("zone {zone} has {} of {} records; its quota must be raised in Route 53", room.records, room.limit)
     })
 }
 
