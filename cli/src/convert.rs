@@ -32,7 +32,7 @@ struct Metadata<'a> {
 /// Runs the command; returns the exit code.
 pub fn run(args: &ConvertArgs, out: &mut Out) -> u8 {
     let documents = match input::read(&args.from) {
-        Ok(documents) => documents.into_iter().flat_map(items).collect::<Vec<_>>(),
+        Ok(documents) => documents,
         Err(problems) => {
             problems.iter().for_each(|problem| out.complain(&format!("error: {problem}")));
             return 2;
@@ -99,14 +99,4 @@ pub fn run(args: &ConvertArgs, out: &mut Out) -> u8 {
 
 fn is(document: &Document, api: &str, kind: &str) -> bool {
     document.value.get("apiVersion").is_some_and(|v| v == api) && document.value.get("kind").is_some_and(|v| v == kind)
-}
-
-/// What `kubectl get -o yaml` prints for several objects is one List.
-fn items(document: Document) -> Vec<Document> {
-    match document.value.get("items").and_then(|items| items.as_array()) {
-        Some(items) if is(&document, "v1", "List") => {
-            items.iter().map(|value| Document { source: document.source.clone(), value: value.clone() }).collect()
-        }
-        _ => vec![document],
-    }
 }

@@ -81,11 +81,6 @@ impl Reader<'_> {
         }
         let group = api.split_once('/').map_or("", |(group, _)| group).to_owned();
         match (group.as_str(), kind.as_str()) {
-            ("", "List") => {
-                for item in value.get("items").and_then(Value::as_array).into_iter().flatten() {
-                    self.object(source, item.clone());
-                }
-            }
             ("", "Namespace" | "Service") | ("networking.k8s.io" | "extensions", "Ingress") => {
                 self.plain(source, &kind, value);
             }

@@ -77,7 +77,18 @@ pub fn read(args: &FileArgs) -> Result<Vec<Document>, Vec<String>> {
     if documents.is_empty() && problems.is_empty() {
         problems.push("no document in the input; give files with -f".to_owned());
     }
-    if problems.is_empty() { Ok(documents) } else { Err(problems) }
+    if problems.is_empty() { Ok(documents.into_iter().flat_map(items).collect()) } else { Err(problems) }
+}
+
+/// What `kubectl get -o yaml` prints for several objects is one List.
+fn items(document: Document) -> Vec<Document> {
+    let text = |key: &str| document.value.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("kind") != "List" || text("apiVersion").is_empty() || text("apiVersion").contains('/') {
+        return vec![document];
+    }
+    let Document { source, value } = document;
+    let all = value.get("items").and_then(Value::as_array).into_iter().flatten();
+    all.flat_map(|value| items(Document { source: source.clone(), value: value.clone() })).collect()
 }
 
 fn list(dir: &Path, recursive: bool, files: &mut Vec<PathBuf>, problems: &mut Vec<String>) {

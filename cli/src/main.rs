@@ -1,5 +1,5 @@
-//! The gatehouse command: check, plan, render and convert work on files alone and ask neither a cluster nor AWS; requests, claims
-//! and `plan --live` talk to a cluster, and only `live` does.
+//! The gatehouse command: check, plan, render and convert work on files alone and ask neither a cluster nor AWS;
+//! requests, claims and `plan --live` talk to a cluster, and only `live` does.
 //!
 //! ```text
 //! files --input--> documents --facts--> objects --settle--> the engine's own reviews, claims and desired state
