@@ -2,7 +2,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Buffering, Condition, Cors, HeaderChanges, RateLimit, Redirect, SessionAffinity};
+use crate::{BackendProtocol, Buffering, Condition, Cors, HeaderChanges, RateLimit, Redirect, SessionAffinity};
 
 /// One application and the names under which the world reaches it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -75,6 +75,9 @@ pub struct RouteRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16))]
     pub backends: Vec<BackendRef>,
+    /// What the backends speak: HTTP (1.1), H2C (HTTP/2 without TLS) or GRPC. Absent: HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_protocol: Option<BackendProtocol>,
     /// Longest silence between two reads from the backend, such as 30s. Absent: 60s, within the load balancer's maxTimeout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,4}(s|m|h)$"))]

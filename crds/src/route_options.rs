@@ -3,6 +3,21 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What the edge speaks with the backends of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+pub enum BackendProtocol {
+    /// HTTP/1.1, WebSockets included.
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
+    /// HTTP/2 without TLS, by prior knowledge.
+    #[serde(rename = "H2C")]
+    H2c,
+    /// gRPC without TLS. The load balancer gets a second rule and a second target group for it.
+    #[serde(rename = "GRPC")]
+    Grpc,
+}
+
 /// Whether bodies are gathered before they are passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
 pub enum Buffering {

@@ -28,7 +28,8 @@ pub use cors::{Cors, Method, Origin};
 pub use header::{HeaderChanges, HeaderName, HeaderValue, RequestHeader, ResponseHeader};
 pub use host::Host;
 pub use options::{
-    Buffering, Burst, CookieName, Rate, RateLimit, Redirect, RouteOptions, Scheme, SessionAffinity, StatusCode,
+    BackendProtocol, Buffering, Burst, CookieName, Rate, RateLimit, Redirect, RouteOptions, Scheme, SessionAffinity,
+    StatusCode,
 };
 pub use path::{Path, PathType};
 pub use render::{INTERNAL_PORT, RESERVED_PREFIX, render};

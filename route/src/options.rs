@@ -10,6 +10,9 @@ use crate::{GrammarError, Host, Path, Port, Seconds, Size, text_type};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteOptions {
+    /// What the edge speaks with the backends.
+    #[serde(default, skip_serializing_if = "BackendProtocol::is_http")]
+    pub backend_protocol: BackendProtocol,
     /// Larger request bodies get 413. Absent: the load balancer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body_size: Option<Size>,
@@ -37,6 +40,27 @@ pub struct RouteOptions {
     /// Keeps a client at one pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_affinity: Option<SessionAffinity>,
+}
+
+/// What the edge speaks with the backends of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
+    /// HTTP/2 without TLS, by prior knowledge.
+    #[serde(rename = "H2C")]
+    H2c,
+    /// gRPC without TLS.
+    #[serde(rename = "GRPC")]
+    Grpc,
+}
+
+impl BackendProtocol {
+    fn is_http(&self) -> bool {
+        *self == BackendProtocol::Http
+    }
 }
 
 /// Whether bodies are gathered before they are passed on.

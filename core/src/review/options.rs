@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use gatehouse_crds as crds;
 use gatehouse_crds::RouteRule;
 use gatehouse_route::{
-    Buffering, Burst, CookieName, Cors, HeaderChanges, HeaderValue, Host, Path, PathType, Port, Rate, RateLimit,
-    Redirect, RouteOptions, Scheme, Seconds, SessionAffinity, Size, StatusCode,
+    BackendProtocol, Buffering, Burst, CookieName, Cors, HeaderChanges, HeaderValue, Host, Path, PathType, Port, Rate,
+    RateLimit, Redirect, RouteOptions, Scheme, Seconds, SessionAffinity, Size, StatusCode,
 };
 
 /// Told a field and what is wrong with it.
@@ -18,6 +18,11 @@ pub(super) fn options(rule: &RouteRule, path_type: PathType, at: &str, fault: &m
         told(Size::parse(text).map_err(|e| e.to_string()), &format!("{at}.maxBodySize"), fault)
     };
     let out = RouteOptions {
+        backend_protocol: match rule.backend_protocol {
+            Some(crds::BackendProtocol::Grpc) => BackendProtocol::Grpc,
+            Some(crds::BackendProtocol::H2c) => BackendProtocol::H2c,
+            Some(crds::BackendProtocol::Http) | None => BackendProtocol::Http,
+        },
         max_body_size: rule.max_body_size.as_ref().and_then(|text| size(text, fault)),
         buffering: match rule.buffering {
             Some(crds::Buffering::Off) => Buffering::Off,
@@ -48,6 +53,7 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
     if rule.redirect.is_some() {
         let others = [
             ("backends", backends > 0),
+            ("backendProtocol", rule.backend_protocol.is_some()),
             ("timeout", rule.timeout.is_some()),
             ("maxBodySize", rule.max_body_size.is_some()),
             ("buffering", rule.buffering.is_some()),
@@ -62,6 +68,17 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
             fault(format!("{at}.{field}"), "stands beside redirect, which reaches no backend; keep one".into());
         }
         return;
+    }
+    if rule.backend_protocol == Some(crds::BackendProtocol::Grpc) {
+        let others = [
+            ("buffering", rule.buffering.is_some(), "gRPC is never gathered before it is passed on; leave it out"),
+            ("cors", rule.cors.is_some(), "browsers do not speak gRPC; leave it out"),
+            ("stripPrefix", rule.strip_prefix == Some(true), "the path of a gRPC call names its method; leave it out"),
+            ("sessionAffinity", rule.session_affinity.is_some(), "gRPC clients keep no cookies; leave it out"),
+        ];
+        for (field, _, why) in others.into_iter().filter(|(_, said, _)| *said) {
+            fault(format!("{at}.{field}"), format!("stands beside backendProtocol GRPC: {why}"));
+        }
     }
     if rule.strip_prefix == Some(true) {
         if path_type == PathType::Exact {

@@ -36,7 +36,8 @@ fn faults(route: &Value) -> Vec<Finding> {
 
 #[test]
 fn what_was_admitted_is_remembered_whole() {
-    for route in [full(), redirect(), json!({"backends": [{"service": "web", "port": 80}]})] {
+    let grpc = json!({"backendProtocol": "GRPC", "backends": [{"service": "web", "port": 80}], "timeout": "5m"});
+    for route in [full(), redirect(), grpc, json!({"backends": [{"service": "web", "port": 80}]})] {
         let spec = spec(&route);
         let admitted = AdmittedApp { routes: spec.routes.clone(), ..Default::default() };
         let stored = serde_json::to_string(&admitted).unwrap();
@@ -45,6 +46,17 @@ fn what_was_admitted_is_remembered_whole() {
         assert_eq!(serde_json::to_value(&read.routes[0]).unwrap(), route, "nothing is added and nothing is lost");
         assert_eq!(parse(&admitted_spec("a.example.com", &read)).unwrap(), parse(&spec).unwrap());
     }
+}
+
+#[test]
+fn grpc_goes_with_what_its_clients_know() {
+    let mut route = full();
+    route["backendProtocol"] = json!("GRPC");
+    let fields: Vec<String> = faults(&route).into_iter().map(|f| f.field).collect();
+    let of = |name: &str| format!("spec.routes[0].{name}");
+    assert_eq!(fields, ["buffering", "cors", "stripPrefix", "sessionAffinity"].map(of));
+    route["backendProtocol"] = json!("H2C");
+    assert_eq!(faults(&route), []);
 }
 
 #[test]
