@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatehouse_core::aws::{Alias, HOSTS_PER_RULE, Limits, RecordData};
+use gatehouse_core::aws::{Alias, Limits, ProtocolVersion, RecordData};
 use gatehouse_core::desired::NamespaceDesired;
 use gatehouse_core::plan::{attributes, band, pack, priority, records};
 use gatehouse_core::world::LoadBalancerFacts;
@@ -194,11 +194,12 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
     // A rule for every app, as long as the quota allows it; near the quota rules of a namespace are merged.
     let apart: usize = here
         .iter()
-        .map(|(_, desired, hosts)| {
-            let app = |h: &&Host| (desired.hosts.get(*h).and_then(|h| h.apps.first()), h.is_wildcard());
+        .flat_map(|(_, desired, hosts)| ProtocolVersion::ALL.map(|protocol| (desired, *hosts, protocol)))
+        .map(|(desired, hosts, protocol)| {
+            let app = |h: &Host| (desired.hosts.get(h).and_then(|h| h.apps.first()), h.is_wildcard());
             let mut sizes: BTreeMap<_, usize> = BTreeMap::new();
-            hosts.iter().for_each(|h| *sizes.entry(app(&h)).or_default() += 1);
-            sizes.values().map(|n| n.div_ceil(HOSTS_PER_RULE)).sum::<usize>()
+            speaking(desired, hosts, protocol).for_each(|h| *sizes.entry(app(h)).or_default() += 1);
+            sizes.values().map(|n| n.div_ceil(protocol.hosts_per_rule())).sum::<usize>()
         })
         .sum();
     let pressed = apart + 1 > usize::try_from(Limits::default().rules).unwrap_or(usize::MAX);
@@ -207,28 +208,41 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
             .push(format!("rules on {shard}: one per app would be {apart}; rules of a namespace are merged instead"));
     }
     for (namespace, desired, hosts) in here {
-        let group = settings.cluster_id.target_group_name(shard, namespace);
-        let values = json!({
-            "targetType": "ip", "protocol": "HTTP", "port": spec.edge.port, "healthPort": keys::ADMIN_PORT,
-            "arn": UNKNOWN, "targets": UNKNOWN,
-        });
-        let line = format!("target group on {shard}: {group} -> edge pods of {namespace}, port {}", spec.edge.port);
-        put("TargetGroup", group, Some(namespace), values, line, vec![]);
-        let app = |h: &Host| desired.hosts.get(h).and_then(|h| h.apps.first().cloned()).filter(|_| !pressed);
-        let mut missing: Vec<&Host> = hosts.iter().collect();
-        while !missing.is_empty() {
-            let packed = pack(&missing, app);
-            missing.retain(|h| !packed.contains(*h));
-            let ready = |w: &Host| {
-                engine.desired().values().any(|d| d.hosts.get(w).is_some_and(|h| h.apps == [keys::PREWIRED]))
+        for protocol in ProtocolVersion::ALL {
+            let mut missing: Vec<&Host> = speaking(desired, hosts, protocol).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let what = match protocol {
+                ProtocolVersion::Http1 => "",
+                ProtocolVersion::Grpc => " for gRPC",
             };
-            let Some(number) = priority(namespace, &packed, band(&packed, ready), &taken) else { break };
-            taken.insert(number);
-            let names: Vec<String> = packed.iter().map(ToString::to_string).collect();
-            let names = names.join(", ");
-            let values = json!({ "hosts": packed, "priority": number, "arn": UNKNOWN });
-            let line = format!("rule on {shard}: {names} -> edge of {namespace}, priority {number}");
-            put("Rule", names, Some(namespace), values, line, vec![]);
+            let group = settings.cluster_id.target_group_name(shard, namespace, protocol);
+            let values = json!({
+                "targetType": "ip", "protocol": "HTTP", "protocolVersion": protocol.as_str(), "port": spec.edge.port,
+                "healthPort": keys::ADMIN_PORT, "arn": UNKNOWN, "targets": UNKNOWN,
+            });
+            let line =
+                format!("target group on {shard}{what}: {group} -> edge pods of {namespace}, port {}", spec.edge.port);
+            put("TargetGroup", group, Some(namespace), values, line, vec![]);
+            let app = |h: &Host| desired.hosts.get(h).and_then(|h| h.apps.first().cloned()).filter(|_| !pressed);
+            while !missing.is_empty() {
+                let packed = pack(&missing, protocol, app);
+                missing.retain(|h| !packed.contains(*h));
+                let ready = |w: &Host| {
+                    engine.desired().values().any(|d| d.hosts.get(w).is_some_and(|h| h.apps == [keys::PREWIRED]))
+                };
+                let band = band(&packed, protocol, ready);
+                let Some(number) = priority(namespace, &packed, band, &taken) else { break };
+                taken.insert(number);
+                let names: Vec<String> = packed.iter().map(ToString::to_string).collect();
+                let names = names.join(", ");
+                let values = json!({
+                    "hosts": packed, "contentTypes": protocol.content_types(), "priority": number, "arn": UNKNOWN,
+                });
+                let line = format!("rule on {shard}{what}: {names} -> edge of {namespace}, priority {number}");
+                put("Rule", names, Some(namespace), values, line, vec![]);
+            }
         }
         for host in hosts {
             let wanted = &desired.hosts[host];
@@ -264,6 +278,15 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
         );
     }
     section.remarks.extend(remarks);
+}
+
+/// Those of the hosts over which this is spoken.
+fn speaking<'a>(
+    desired: &NamespaceDesired,
+    hosts: &'a BTreeSet<Host>,
+    protocol: ProtocolVersion,
+) -> impl Iterator<Item = &'a Host> {
+    hosts.iter().filter(move |host| desired.protocols(host).contains(&protocol))
 }
 
 /// Whether an earlier load balancer of the host writes the same zone: the first by name owns the name there.

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use gatehouse_crds::{AdmittedApp, ClaimState, ExposedAppSpec, NetworkPolicySettings, Tls, keys};
 use gatehouse_route::{
-    Backend, BackendPort, Cidr, Host, HostRoutes, Label, PathType, Port, PortTable, Route, RouteTable, Seconds, Size,
+    Backend, BackendPort, BackendProtocol, Cidr, Host, HostRoutes, Label, PathType, Port, PortTable, Route, RouteTable,
+    Seconds, Size,
 };
 
+use crate::aws::ProtocolVersion;
 use crate::children::{Common, Fragment};
 use crate::identity::{AppKey, ShardKey, twin_name};
 use crate::plan;
@@ -32,6 +34,16 @@ pub struct HostDesired {
     pub carriers: BTreeMap<String, Host>,
     /// The certificate source of the oldest app; `None` is what the load balancer gives.
     pub tls: Option<Tls>,
+    /// Whether a route of its own, or of a host that it carries, speaks gRPC.
+    pub grpc: bool,
+}
+
+impl HostDesired {
+    /// What its load balancers speak with the edge.
+    #[must_use]
+    pub fn protocols(&self) -> &'static [ProtocolVersion] {
+        if self.grpc { &ProtocolVersion::ALL } else { &[ProtocolVersion::Http1] }
+    }
 }
 
 /// What one namespace should have.
@@ -49,6 +61,14 @@ pub struct NamespaceDesired {
     pub children: BTreeMap<ChildKey, Fragment>,
     /// Routes that lost against an older app, and settings that differ, by app.
     pub notes: BTreeMap<String, Vec<Finding>>,
+}
+
+impl NamespaceDesired {
+    /// What load balancers speak with the edge for a host; nothing for one that is not published.
+    #[must_use]
+    pub fn protocols(&self, host: &Host) -> &'static [ProtocolVersion] {
+        self.hosts.get(host).map_or(&[], HostDesired::protocols)
+    }
 }
 
 /// One app on one host, ready to be merged.
@@ -145,14 +165,21 @@ pub fn desired(
             }
         }
         let apps_of_host = apps.iter().map(|a| a.name.clone()).collect();
+        let mut routes = apps.iter().flat_map(|a| &a.app.routes);
+        let grpc = routes.any(|r| r.options.backend_protocol == BackendProtocol::Grpc);
         out.hosts.insert(
             host.clone(),
-            HostDesired { apps: apps_of_host, placement, leaving, carriers, tls: first.app.tls.clone() },
+            HostDesired { apps: apps_of_host, placement, leaving, carriers, tls: first.app.tls.clone(), grpc },
         );
         served.insert(host.clone(), apps);
     }
     if out.hosts.is_empty() {
         return out;
+    }
+    let carrying: BTreeSet<Host> =
+        out.hosts.values().filter(|h| h.grpc).flat_map(|h| h.carriers.values()).cloned().collect();
+    for carrier in &carrying {
+        out.hosts.entry(carrier.clone()).and_modify(|h| h.grpc = true);
     }
     let services: BTreeMap<&str, &Arc<ServiceFacts>> =
         World::within(&world.services, namespace).map(|(key, s)| (key.name.as_str(), s)).collect();

@@ -9,6 +9,8 @@ use gatehouse_crds::keys;
 use gatehouse_route::{Host, short_hash};
 use serde::{Deserialize, Serialize};
 
+use crate::aws::ProtocolVersion;
+
 /// One app: namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AppKey {
@@ -80,10 +82,14 @@ impl ClusterId {
         format!("gh-{}-", short_hash(self.0.as_bytes(), 4))
     }
 
-    /// Name of the target group of one namespace's edge on one shard.
+    /// Name of the target group of one namespace's edge on one shard for one protocol.
     #[must_use]
-    pub fn target_group_name(&self, shard: &ShardKey, namespace: &str) -> String {
-        format!("{}{}", self.target_group_prefix(), short_hash(format!("{shard}\n{namespace}").as_bytes(), 8))
+    pub fn target_group_name(&self, shard: &ShardKey, namespace: &str, protocol: ProtocolVersion) -> String {
+        let what = match protocol {
+            ProtocolVersion::Http1 => format!("{shard}\n{namespace}"),
+            ProtocolVersion::Grpc => format!("{shard}\n{namespace}\ngrpc"),
+        };
+        format!("{}{}", self.target_group_prefix(), short_hash(what.as_bytes(), 8))
     }
 
     /// Tags of everything we make for a shard.
@@ -161,12 +167,14 @@ mod tests {
     fn names_fit_aws() {
         let id = ClusterId("prod-eu-1".into());
         let shard = ShardKey { load_balancer: "a-very-long-name-of-a-load-balancer".into(), index: 49 };
-        for name in [id.load_balancer_name(&shard), id.target_group_name(&shard, "team-a")] {
+        let group = |protocol| id.target_group_name(&shard, "team-a", protocol);
+        assert_ne!(group(ProtocolVersion::Http1), group(ProtocolVersion::Grpc));
+        for name in [id.load_balancer_name(&shard), group(ProtocolVersion::Grpc)] {
             assert!(name.len() <= 32 && !name.ends_with('-') && !name.starts_with("internal-"), "{name}");
         }
         assert_ne!(
-            ClusterId("a".into()).target_group_name(&shard, "x"),
-            ClusterId("b".into()).target_group_name(&shard, "x"),
+            ClusterId("a".into()).target_group_name(&shard, "x", ProtocolVersion::Http1),
+            ClusterId("b".into()).target_group_name(&shard, "x", ProtocolVersion::Http1),
             "two clusters never share a name"
         );
         assert!(twin_name(&"s".repeat(63)).len() <= 63);

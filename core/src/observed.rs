@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_route::Host;
 
 use crate::aws::{
-    AwsCall, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record, Target, TargetGroup,
-    TargetState, ZoneRoom,
+    AwsCall, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, ProtocolVersion, Record, Target,
+    TargetGroup, TargetState, ZoneRoom,
 };
 use crate::certificates::Certificates;
 use crate::identity::ShardKey;
@@ -201,13 +201,13 @@ pub struct ShardObserved {
     /// Hosts of rules whose creation is under way: not there, but not absent either.
     pub coming: BTreeSet<Host>,
     /// Hosts that a call under way takes off their rule: no name may be led there now.
-    pub going: BTreeSet<Host>,
+    pub going: BTreeSet<(Host, ProtocolVersion)>,
     /// When a rule was last created or changed, by ARN: the data plane follows in batches.
     pub rule_changed: BTreeMap<String, Mono>,
     /// Rules that this leader created.
     pub made: BTreeSet<String>,
-    /// Hosts whose rule a probe through the shard has met, with the table hash it answered.
-    pub seen: BTreeMap<Host, String>,
+    /// Hosts whose rule a probe through the shard has met.
+    pub seen: BTreeSet<(Host, ProtocolVersion)>,
     /// Certificates beyond the default.
     pub certificates: Cell<BTreeSet<String>>,
     /// Since when the listener has had no rule.
@@ -216,14 +216,15 @@ pub struct ShardObserved {
 
 impl ShardObserved {
     /// Hosts that a call would take off their rule.
-    pub(crate) fn leaving(&self, call: &AwsCall) -> BTreeSet<Host> {
+    pub(crate) fn leaving(&self, call: &AwsCall) -> BTreeSet<(Host, ProtocolVersion)> {
         let (rule, stay) = match call {
             AwsCall::DeleteRule { rule } => (rule, BTreeSet::new()),
-            AwsCall::ModifyRule { rule, hosts } => (rule, hosts.clone()),
+            AwsCall::ModifyRule { rule, hosts, .. } => (rule, hosts.clone()),
             _ => return BTreeSet::new(),
         };
         let rule = self.rules.last().and_then(|rules| rules.get(rule));
-        rule.map(|r| r.hosts.difference(&stay).cloned().collect()).unwrap_or_default()
+        let left = |r: &ListenerRule| r.hosts.difference(&stay).map(|host| (host.clone(), r.protocol)).collect();
+        rule.map(left).unwrap_or_default()
     }
 
     /// Keeps since when there has been no rule.

@@ -137,6 +137,7 @@ mod tests {
             listener: "arn:aws:elasticloadbalancing:eu-central-1:1:listener/app/gh/1".into(),
             priority: 7,
             hosts: hosts.into(),
+            protocol: Default::default(),
             target_group: "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/gh-1/2".into(),
             tags: vec![("k".into(), "v".into())],
         };

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatehouse_core::aws::{GRPC_CONTENT_TYPES, ProtocolVersion};
 use gatehouse_core::plan::Probe;
 use gatehouse_crds::keys;
 use gatehouse_route::RESERVED_PREFIX;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -23,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Asks.
 pub struct Prober {
     tls: TlsConnector,
+    http2: TlsConnector,
 }
 
 impl Prober {
@@ -37,7 +39,9 @@ impl Prober {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
             .with_no_client_auth();
-        Ok(Prober { tls: TlsConnector::from(Arc::new(config)) })
+        let mut http2 = config.clone();
+        http2.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Prober { tls: TlsConnector::from(Arc::new(config)), http2: TlsConnector::from(Arc::new(http2)) })
     }
 
     /// The table hash that answers, if one does.
@@ -55,13 +59,16 @@ impl Prober {
                 };
                 get(stream, &host, "/hash").await
             }
-            Probe::Shard { address, host, .. } => {
+            Probe::Shard { address, host, protocol, .. } => {
                 // Any name one label below a wildcard meets the wildcard's rule.
                 let name =
                     if host.is_wildcard() { format!("gatehouse-probe.{}", host.suffix()) } else { host.as_text() };
                 let tcp = TcpStream::connect((address.as_str(), 443)).await?;
-                let stream = self.tls.connect(ServerName::try_from(name.clone())?, tcp).await?;
-                get(stream, &name, RESERVED_PREFIX).await
+                let server = ServerName::try_from(name.clone())?;
+                match protocol {
+                    ProtocolVersion::Http1 => get(self.tls.connect(server, tcp).await?, &name, RESERVED_PREFIX).await,
+                    ProtocolVersion::Grpc => call(self.http2.connect(server, tcp).await?, &name, RESERVED_PREFIX).await,
+                }
             }
         }
     }
@@ -75,10 +82,32 @@ async fn get(
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let request = hyper::Request::get(path).header("host", host).body(Empty::<Bytes>::new())?;
-    let answer = sender.send_request(request).await?;
+    let answer = text(sender.send_request(request).await?).await;
+    driver.abort();
+    answer
+}
+
+/// As a gRPC client would, so that the rule for gRPC is met. What answers is the edge itself, and no gRPC.
+async fn call(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    host: &str,
+    path: &str,
+) -> anyhow::Result<String> {
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+    let driver = tokio::spawn(connection);
+    let request = hyper::Request::post(format!("https://{host}{path}"))
+        .header("content-type", GRPC_CONTENT_TYPES[0])
+        .header("te", "trailers")
+        .body(Empty::<Bytes>::new())?;
+    let answer = text(sender.send_request(request).await?).await;
+    driver.abort();
+    answer
+}
+
+async fn text(answer: hyper::Response<hyper::body::Incoming>) -> anyhow::Result<String> {
     let ok = answer.status() == 200;
     let body = Limited::new(answer.into_body(), 1024).collect().await.map_err(|e| anyhow::anyhow!(e))?.to_bytes();
-    driver.abort();
     anyhow::ensure!(ok, "not served");
     Ok(String::from_utf8(body.to_vec())?.trim().to_owned())
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use gatehouse_route::Host;
 use serde::{Deserialize, Serialize};
 
-use super::{Certificate, ListenerKind};
+use super::{Certificate, ListenerKind, ProtocolVersion};
 
 /// A target of type ip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -164,8 +164,10 @@ pub struct Listener {
 pub struct ListenerRule {
     /// Priority.
     pub priority: u32,
-    /// Hosts, when the rule has one host condition of a form we write; empty otherwise.
+    /// Hosts, when the rule has the conditions that we write; empty otherwise.
     pub hosts: BTreeSet<Host>,
+    /// Which requests for them: gRPC calls only, or all.
+    pub protocol: ProtocolVersion,
     /// The one target group it forwards to.
     pub target_group: Option<String>,
     /// Value of our cluster tag, if any.
@@ -187,10 +189,12 @@ pub struct TargetGroup {
     pub attributes: Option<BTreeMap<String, String>>,
 }
 
-/// How an ALB asks a target whether it is well, over HTTP.
+/// How an ALB asks a target whether it is well.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// Path.
+    /// The group's: it decides what `codes` are.
+    pub protocol: ProtocolVersion,
+    /// Path; of gRPC the method.
     pub path: String,
     /// Port.
     pub port: u16,
@@ -202,7 +206,7 @@ pub struct HealthCheck {
     pub healthy: u32,
     /// Checks in a row until unhealthy.
     pub unhealthy: u32,
-    /// Good status codes.
+    /// Good status codes, of HTTP or of gRPC.
     pub codes: String,
 }
 

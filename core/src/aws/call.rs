@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_route::Host;
 use serde::{Deserialize, Serialize};
 
-use super::{CertificateStatus, ChangeAction, HealthCheck, RecordChange, Target};
+use super::{CertificateStatus, ChangeAction, HealthCheck, ProtocolVersion, RecordChange, Target};
 
 /// Key and value.
 pub type Tags = Vec<(String, String)>;
@@ -228,25 +228,29 @@ pub enum AwsCall {
         /// One certificate.
         certificate: String,
     },
-    /// CreateRule: host condition, forward.
+    /// CreateRule: host condition, for gRPC one on the content type too; forward.
     CreateRule {
         /// The listener.
         listener: String,
         /// Priority, 1 to 50000.
         priority: u32,
-        /// Hosts: all exact, or all wildcards; at most five.
+        /// Hosts: all exact, or all wildcards; at most [`ProtocolVersion::hosts_per_rule`].
         hosts: BTreeSet<Host>,
+        /// Which requests for them.
+        protocol: ProtocolVersion,
         /// The target group.
         target_group: String,
         /// Tags.
         tags: Tags,
     },
-    /// ModifyRule: the host condition.
+    /// ModifyRule: all its conditions.
     ModifyRule {
         /// The rule.
         rule: String,
         /// Hosts that stay.
         hosts: BTreeSet<Host>,
+        /// Which requests for them, as before.
+        protocol: ProtocolVersion,
     },
     /// SetRulePriorities: one atomic permutation.
     SetRulePriorities {
@@ -258,7 +262,7 @@ pub enum AwsCall {
         /// The rule.
         rule: String,
     },
-    /// CreateTargetGroup, of type ip.
+    /// CreateTargetGroup, of type ip and of the health check's protocol version.
     CreateTargetGroup {
         /// Name.
         name: String,

@@ -4,9 +4,6 @@ use std::collections::BTreeSet;
 
 use gatehouse_route::Host;
 
-/// Most hosts of one rule: AWS takes five condition values, wildcards as regular expressions included.
-pub const HOSTS_PER_RULE: usize = 5;
-
 /// The host condition of a rule, as ELBv2 takes it: plain values for exact hosts, or regular expressions for
 /// wildcards, because an ALB's own `*` would cross dots and catch deeper names of other tenants.
 /// The expression allows a port: regular expressions see the Host header as it was sent.

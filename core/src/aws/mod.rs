@@ -7,6 +7,7 @@ mod answer;
 mod call;
 mod certificate;
 mod condition;
+mod protocol;
 
 pub use answer::{
     Alias, AwsAnswer, ChangeAction, HealthCheck, HostedZone, Limits, Listener, ListenerRule, LoadBalancer, Record,
@@ -14,4 +15,5 @@ pub use answer::{
 };
 pub use call::{AwsCall, DETAILS, DefaultAction, Family, ListenerKind, Tags};
 pub use certificate::{Certificate, CertificateDetails, CertificateStatus, ValidationRecord};
-pub use condition::{HOSTS_PER_RULE, host_condition, hosts_of_condition};
+pub use condition::{host_condition, hosts_of_condition};
+pub use protocol::{GRPC_CONTENT_TYPES, ProtocolVersion};

@@ -353,7 +353,8 @@ impl Index {
         }
         let mut mine = BTreeSet::new();
         for (shard, hosts) in &wanted.shards {
-            let load = hosts.iter().fold(NamespaceLoad::default(), NamespaceLoad::with);
+            let grpc = |host: &Host| wanted.hosts.get(host).is_some_and(|h| h.grpc);
+            let load = hosts.iter().fold(NamespaceLoad::default(), |load, host| load.with(host, grpc(host)));
             self.load.entry(shard.clone()).or_default().namespaces.insert(namespace.to_owned(), load);
             mine.insert(shard.clone());
         }

@@ -71,10 +71,10 @@ impl Engine {
                 let table = if let Answer::Table(table) = answer { table } else { None };
                 self.memory.pod_tables.insert(uid.clone(), (table, now.mono));
             }
-            (Order::Probe(Probe::Shard { shard, host, .. }), answer) => {
-                self.memory.probed.insert((shard.clone(), host.clone()), now.mono);
-                if let Answer::Table(Some(table)) = answer {
-                    self.observed.shard_mut(shard).seen.insert(host.clone(), table);
+            (Order::Probe(Probe::Shard { shard, host, protocol, .. }), answer) => {
+                self.memory.probed.insert((shard.clone(), host.clone(), *protocol), now.mono);
+                if let Answer::Table(Some(_)) = answer {
+                    self.observed.shard_mut(shard).seen.insert((host.clone(), *protocol));
                 }
             }
         }
@@ -287,7 +287,7 @@ impl Engine {
                 });
             }
             (
-                AwsCall::CreateRule { priority, hosts, target_group, tags, .. },
+                AwsCall::CreateRule { priority, hosts, protocol, target_group, tags, .. },
                 Scope::Rules(shard),
                 AwsAnswer::Arn(arn),
             ) => {
@@ -295,13 +295,14 @@ impl Engine {
                 let rule = ListenerRule {
                     priority: *priority,
                     hosts: hosts.clone(),
+                    protocol: *protocol,
                     target_group: Some(target_group.clone()),
                     cluster: tag(gatehouse_crds::keys::TAG_CLUSTER),
                     namespace: tag(gatehouse_crds::keys::TAG_NAMESPACE),
                 };
                 let observed = o.shard_mut(shard);
                 for host in hosts {
-                    observed.seen.remove(host);
+                    observed.seen.remove(&(host.clone(), *protocol));
                 }
                 observed.rule_changed.insert(arn.clone(), now);
                 observed.made.insert(arn.clone());
@@ -320,7 +321,7 @@ impl Engine {
                     }
                 });
             }
-            (AwsCall::ModifyRule { rule, hosts }, Scope::Rules(shard), _) => {
+            (AwsCall::ModifyRule { rule, hosts, .. }, Scope::Rules(shard), _) => {
                 let observed = o.shard_mut(shard);
                 observed.rules.update(now, |rules| {
                     if let Some(rule) = rules.get_mut(rule) {

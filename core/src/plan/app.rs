@@ -6,11 +6,14 @@ use std::sync::Arc;
 use gatehouse_crds::{Condition, ConditionStatus, ExposedAppStatus, HostStatus, NetworkPolicyMode, keys};
 use gatehouse_route::Host;
 
+use crate::aws::ProtocolVersion;
+use crate::desired::HostDesired;
 use crate::identity::{AppKey, ShardKey, claim_name};
 use crate::review::{AppReview, Class, Finding, Rule};
 use crate::world::{AppFacts, ChildKind, ClaimFacts, World};
 
 use super::condition::{Judged, condition, no, summary, yes};
+use super::group::Way;
 use super::owner::Owner;
 use super::{Draft, KubeWrite, PartKey, View, to_json};
 
@@ -240,22 +243,28 @@ fn references(notes: Option<&Vec<Finding>>, review: &AppReview) -> Judged {
     yes("ResolvedRefs", "ResolvedRefs")
 }
 
-/// Host with every place it should stand.
-fn places<'a>(
-    view: &View<'a>,
-    key: &AppKey,
-    served: &[&Host],
-) -> Vec<(Host, ShardKey, &'a crate::desired::HostDesired)> {
+/// A host where it should stand.
+pub(super) struct Place<'a> {
+    /// What carries a host is judged in its stead.
+    pub(super) host: Host,
+    pub(super) shard: ShardKey,
+    pub(super) wanted: &'a HostDesired,
+    /// The host's own, whatever carries it.
+    protocols: &'static [ProtocolVersion],
+}
+
+/// Hosts with every place where they should stand.
+fn places<'a>(view: &View<'a>, key: &AppKey, served: &[&Host]) -> Vec<Place<'a>> {
     let Some(desired) = view.desired.get(&key.namespace) else { return Vec::new() };
     let mut out = Vec::new();
     for host in served {
         let Some(wanted) = desired.hosts.get(*host) else { continue };
         for (lb, index) in &wanted.placement {
             let shard = ShardKey { load_balancer: lb.clone(), index: *index };
-            // What carries a host is judged in its stead.
+            let protocols = wanted.protocols();
             let carrier = wanted.carriers.get(lb).and_then(|w| Some((w.clone(), desired.hosts.get(w)?)));
             let (host, wanted) = carrier.unwrap_or_else(|| ((*host).clone(), wanted));
-            out.push((host, shard, wanted));
+            out.push(Place { host, shard, wanted, protocols });
         }
     }
     out
@@ -268,8 +277,8 @@ fn programmed(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, served: &[&Host])
     if places.is_empty() {
         return no(TYPE, "Pending", "waits for the host to be claimed");
     }
-    for (host, shard, _) in &places {
-        if super::rules::rule_live(view, shard, &key.namespace, host).is_none() {
+    for Place { host, shard, protocols, .. } in &places {
+        if let Some(protocol) = super::record::unserved(view, &key.namespace, host, protocols, shard) {
             if let Some((_, refusal)) = refusal_of(view, &key.namespace, shard) {
                 let reason = match refusal.class {
                     crate::aws::RefusalClass::Denied => "Denied",
@@ -281,10 +290,12 @@ fn programmed(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, served: &[&Host])
             if !draft.part.held.is_empty() {
                 return no(TYPE, "Held", draft.part.held.join("; "));
             }
-            return no(TYPE, "RulePending", format!("the rule for {host} is not in the data plane of {shard} yet"));
+            let way = Way { shard, namespace: &key.namespace, protocol };
+            return no(TYPE, "RulePending", format!("the rule for {host} is not in the data plane of {way} yet"));
         }
-        if !super::rules::healthy(view, shard, &key.namespace) {
-            return no(TYPE, "NoHealthyTarget", format!("no edge pod of {} is healthy on {shard}", key.namespace));
+        let mut ways = protocols.iter().map(|protocol| Way { shard, namespace: &key.namespace, protocol: *protocol });
+        if let Some(way) = ways.find(|way| !way.healthy(view)) {
+            return no(TYPE, "NoHealthyTarget", format!("no edge pod of {} is healthy on {way}", key.namespace));
         }
     }
     let current = served.iter().all(|h| {
@@ -328,7 +339,7 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
         return shadowed;
     }
     let mut handed_over = Vec::new();
-    for (host, shard, wanted) in places {
+    for Place { host, shard, wanted, .. } in places {
         let Some(zones) = super::zones_for(view, &host, &shard.load_balancer) else {
             return no(TYPE, "Pending", "hosted zones are being listed");
         };
@@ -432,7 +443,8 @@ fn host_statuses(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Vec<HostStatu
             let shard = ShardKey { load_balancer: lb.clone(), index: *index };
             let observed = view.observed.shards.get(&shard);
             let carrier = super::prewire::carrier(view, &key.namespace, &host, lb);
-            let rule_arn = super::rules::rules_of(view, &shard, &key.namespace).and_then(|rules| {
+            let way = Way { shard: &shard, namespace: &key.namespace, protocol: ProtocolVersion::Http1 };
+            let rule_arn = way.rules(view).and_then(|rules| {
                 rules.into_iter().find(|(_, r)| r.hosts.contains(carrier)).map(|(arn, _)| arn.clone())
             });
             let published = super::zones_for(view, &host, lb)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use gatehouse_route::Host;
 
-use crate::aws::{HOSTS_PER_RULE, ListenerRule};
+use crate::aws::{ListenerRule, ProtocolVersion};
 use crate::identity::ShardKey;
 
 use super::Draft;
@@ -34,7 +34,12 @@ pub(super) fn redundant(draft: &mut Draft<'_>, shard: &ShardKey, ours: &[(&Strin
 
 /// The hosts of the rule that makes room: those of a rule and of hosts that have none yet, or those of two rules that
 /// fit into one; the smallest first, so that most is won with least.
-pub(super) fn merge(ours: &[(&String, &ListenerRule)], missing: &[&Host]) -> Option<BTreeSet<Host>> {
+pub(super) fn merge(
+    ours: &[(&String, &ListenerRule)],
+    missing: &[&Host],
+    protocol: ProtocolVersion,
+) -> Option<BTreeSet<Host>> {
+    let most = protocol.hosts_per_rule();
     let mut rules: Vec<&ListenerRule> = ours.iter().map(|(_, r)| *r).filter(|r| !r.hosts.is_empty()).collect();
     rules.sort_by_key(|r| (r.hosts.len(), r.priority));
     let superfluous =
@@ -44,18 +49,16 @@ pub(super) fn merge(ours: &[(&String, &ListenerRule)], missing: &[&Host]) -> Opt
         return None;
     }
     let wildcard = |r: &ListenerRule| r.hosts.first().is_some_and(Host::is_wildcard);
-    for rule in rules.iter().filter(|r| r.hosts.len() < HOSTS_PER_RULE) {
+    for rule in rules.iter().filter(|r| r.hosts.len() < most) {
         let mut fitting = missing.iter().filter(|h| h.is_wildcard() == wildcard(rule)).peekable();
         if fitting.peek().is_some() {
-            let more = fitting.take(HOSTS_PER_RULE - rule.hosts.len()).map(|h| (*h).clone());
+            let more = fitting.take(most - rule.hosts.len()).map(|h| (*h).clone());
             return Some(rule.hosts.iter().cloned().chain(more).collect());
         }
     }
     for (i, a) in rules.iter().enumerate() {
         let fits = |b: &&&ListenerRule| {
-            wildcard(a) == wildcard(b)
-                && a.target_group == b.target_group
-                && a.hosts.len() + b.hosts.len() <= HOSTS_PER_RULE
+            wildcard(a) == wildcard(b) && a.target_group == b.target_group && a.hosts.len() + b.hosts.len() <= most
         };
         if let Some(b) = rules[i + 1..].iter().find(fits) {
             return Some(a.hosts.union(&b.hosts).cloned().collect());
@@ -72,6 +75,7 @@ mod tests {
         ListenerRule {
             priority,
             hosts: hosts.iter().map(|h| Host::parse(h).unwrap()).collect(),
+            protocol: ProtocolVersion::Http1,
             target_group: Some("arn".into()),
             cluster: None,
             namespace: None,
@@ -81,7 +85,7 @@ mod tests {
     fn merged(rules: &[ListenerRule]) -> Option<Vec<String>> {
         let arns: Vec<String> = (0..rules.len()).map(|i| format!("rule-{i}")).collect();
         let ours: Vec<(&String, &ListenerRule)> = arns.iter().zip(rules).collect();
-        merge(&ours, &[]).map(|hosts| hosts.iter().map(ToString::to_string).collect())
+        merge(&ours, &[], ProtocolVersion::Http1).map(|hosts| hosts.iter().map(ToString::to_string).collect())
     }
 
     #[test]

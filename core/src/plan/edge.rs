@@ -1,13 +1,12 @@
 //! The edge of a namespace: its children, its pods' tables, their readiness gate.
 
-use std::collections::BTreeSet;
-
 use gatehouse_crds::keys;
 
 use crate::aws::{Target, TargetState};
 use crate::children::Fragment;
 use crate::world::{ChildKey, ChildKind};
 
+use super::group::Way;
 use super::{Draft, KubeWrite, Lane, Order, Probe, View};
 
 /// A pod that has not reported the right table is asked this often, and touched again after as many milliseconds times ten.
@@ -150,20 +149,15 @@ fn pods(draft: &mut Draft<'_>, namespace: &str) {
 fn healthy_everywhere(view: &View<'_>, namespace: &str, ip: Option<std::net::IpAddr>) -> bool {
     let Some(ip) = ip else { return false };
     let Some(desired) = view.desired.get(namespace) else { return false };
-    let mut used = BTreeSet::new();
-    for shard in desired.shards.keys() {
-        if super::rules::rules_of(view, shard, namespace).is_some_and(|r| !r.is_empty()) {
-            used.insert(shard.clone());
-        }
-    }
-    !used.is_empty()
-        && used.iter().all(|shard| {
-            let name = view.settings.cluster_id.target_group_name(shard, namespace);
-            let Some(lb) = view.world.load_balancers.get(&shard.load_balancer) else { return false };
+    let ways = desired.shards.keys().flat_map(|shard| Way::all(shard, namespace));
+    let mut used = ways.filter(|way| way.rules(view).is_some_and(|rules| !rules.is_empty())).peekable();
+    used.peek().is_some()
+        && used.all(|way| {
+            let Some(lb) = view.world.load_balancers.get(&way.shard.load_balancer) else { return false };
             let target = Target { ip, port: u16::try_from(lb.spec.edge.port).unwrap_or(8080) };
             view.observed
                 .targets
-                .get(&name)
+                .get(&way.group(view))
                 .and_then(|c| c.known())
                 .is_some_and(|t| t.get(&target) == Some(&TargetState::Healthy))
         })

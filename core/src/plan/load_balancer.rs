@@ -6,6 +6,7 @@ use crate::identity::ShardKey;
 use crate::observed::Scope;
 
 use super::condition::{Judged, condition, no, summary, yes};
+use super::group::Way;
 use super::{Draft, KubeWrite, PartKey, View, to_json};
 
 pub(super) fn plan(draft: &mut Draft<'_>, name: &str) {
@@ -80,13 +81,14 @@ fn load_balancer_status(
         let observed = &view.observed.shards[shard];
         let Some(alb) = observed.load_balancer.last().and_then(Option::as_ref) else { continue };
         let rules = observed.rules.last().map_or(0, std::collections::BTreeMap::len);
-        let groups = view.load.get(shard).map_or(0, |l| l.namespaces.len());
+        let groups = view.load.get(shard).map_or(0, |l| usize::try_from(l.groups()).unwrap_or(usize::MAX));
         let targets: usize = view
             .load
             .get(shard)
             .into_iter()
             .flat_map(|l| l.namespaces.keys())
-            .filter_map(|ns| view.observed.targets.get(&view.settings.cluster_id.target_group_name(shard, ns)))
+            .flat_map(|ns| Way::all(shard, ns))
+            .filter_map(|way| view.observed.targets.get(&way.group(view)))
             .filter_map(|c| c.last())
             .map(std::collections::BTreeMap::len)
             .sum();

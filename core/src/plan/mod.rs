@@ -12,6 +12,7 @@ mod compaction;
 mod condition;
 mod dns;
 mod edge;
+mod group;
 mod inferred;
 mod load_balancer;
 mod owner;
@@ -30,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_route::Host;
 use serde::Serialize;
 
-use crate::aws::{AwsCall, Family, HOSTS_PER_RULE, Refusal};
+use crate::aws::{AwsCall, Family, ProtocolVersion, Refusal};
 use crate::desired::NamespaceDesired;
 use crate::identity::ShardKey;
 use crate::observed::{Observed, Scope};
@@ -175,6 +176,8 @@ pub enum Probe {
         address: String,
         /// The host.
         host: Host,
+        /// Asked as a client of this, which decides the rule that is met.
+        protocol: ProtocolVersion,
     },
 }
 
@@ -201,7 +204,7 @@ pub struct Memory {
     /// When a host's records in a zone last began to point elsewhere.
     pub flipped: BTreeMap<(String, Host), Mono>,
     /// When a shard was last probed for a host.
-    pub probed: BTreeMap<(ShardKey, Host), Mono>,
+    pub probed: BTreeMap<(ShardKey, Host, ProtocolVersion), Mono>,
     /// The last refusal of each step that has not succeeded since.
     pub refusals: BTreeMap<StepKey, Refusal>,
 }
@@ -243,21 +246,40 @@ pub struct NamespaceLoad {
     pub exact: u32,
     /// Wildcard hosts.
     pub wildcards: u32,
+    /// Exact hosts that speak gRPC too.
+    pub exact_grpc: u32,
+    /// Wildcard hosts that do.
+    pub wildcards_grpc: u32,
 }
 
 impl NamespaceLoad {
     /// With one host more.
     #[must_use]
-    pub fn with(mut self, host: &Host) -> Self {
-        *(if host.is_wildcard() { &mut self.wildcards } else { &mut self.exact }) += 1;
+    pub fn with(mut self, host: &Host, grpc: bool) -> Self {
+        let (all, grpc_too) = match host.is_wildcard() {
+            true => (&mut self.wildcards, &mut self.wildcards_grpc),
+            false => (&mut self.exact, &mut self.exact_grpc),
+        };
+        *all += 1;
+        *grpc_too += u32::from(grpc);
         self
     }
 
     /// Rules it needs when they are packed.
     #[must_use]
     pub fn rules(self) -> u32 {
-        let per_rule = u32::try_from(HOSTS_PER_RULE).expect("a constant");
-        self.exact.div_ceil(per_rule) + self.wildcards.div_ceil(per_rule)
+        let rules = |hosts: u32, protocol: ProtocolVersion| {
+            hosts.div_ceil(u32::try_from(protocol.hosts_per_rule()).expect("a constant"))
+        };
+        let all = [self.exact, self.wildcards].map(|hosts| rules(hosts, ProtocolVersion::Http1));
+        let grpc = [self.exact_grpc, self.wildcards_grpc].map(|hosts| rules(hosts, ProtocolVersion::Grpc));
+        all.into_iter().chain(grpc).sum()
+    }
+
+    /// Target groups it needs.
+    #[must_use]
+    pub fn groups(self) -> u32 {
+        u32::from(self.exact + self.wildcards > 0) + u32::from(self.exact_grpc + self.wildcards_grpc > 0)
     }
 }
 
@@ -266,6 +288,12 @@ impl ShardLoad {
     #[must_use]
     pub fn rules(&self) -> u32 {
         self.namespaces.values().map(|n| n.rules()).sum()
+    }
+
+    /// Target groups it needs.
+    #[must_use]
+    pub fn groups(&self) -> u32 {
+        self.namespaces.values().map(|n| n.groups()).sum()
     }
 
     /// Hosts.
@@ -289,7 +317,7 @@ pub fn plan(view: &View<'_>, key: &PartKey) -> Part {
             certificate::request::plan(&mut draft, namespace);
             certificate::validation::plan(&mut draft, namespace);
             edge::plan(&mut draft, namespace);
-            rules::plan(&mut draft, namespace);
+            group::plan(&mut draft, namespace);
             record::plan(&mut draft, namespace);
             app::plan(&mut draft, namespace);
         }

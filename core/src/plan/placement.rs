@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatehouse_crds::{AdmittedApp, ClaimState, Placement, Tls, keys};
+use gatehouse_crds::{AdmittedApp, BackendProtocol, ClaimState, Placement, Tls, keys};
 use gatehouse_route::Host;
 
+use crate::aws::ProtocolVersion;
 use crate::desired::HostDesired;
 use crate::identity::{ShardKey, claim_name};
 use crate::time::Mono;
@@ -54,8 +55,7 @@ pub(super) fn place(
             out.insert(name.clone(), moved(draft, namespace, host, name, lb, placement));
             continue;
         }
-        let tls = admitted.values().find_map(|a| a.tls.as_ref());
-        match choose(&view, namespace, host, tls, name, lb) {
+        match choose(&view, namespace, host, admitted, name, lb) {
             Ok(index) => {
                 out.insert(name.clone(), Placement { shard: i32::try_from(index).unwrap_or(i32::MAX), from: None });
             }
@@ -164,7 +164,7 @@ fn choose(
     view: &View<'_>,
     namespace: &str,
     host: &Host,
-    tls: Option<&Tls>,
+    admitted: &BTreeMap<String, AdmittedApp>,
     name: &str,
     lb: &LoadBalancerFacts,
 ) -> Result<u32, String> {
@@ -181,13 +181,16 @@ fn choose(
         return Ok(index);
     }
     let at_home = |index: &u32| view.load.get(&key(*index)).is_some_and(|l| l.namespaces.contains_key(namespace));
+    let tls = admitted.values().find_map(|a| a.tls.as_ref());
+    let mut routes = admitted.values().flat_map(|a| &a.routes);
+    let grpc = routes.any(|r| r.backend_protocol == Some(BackendProtocol::Grpc));
     let has_room = |index: &u32| {
-        room(view, namespace, std::slice::from_ref(host), &key(*index), lb)
+        room(view, namespace, &|own: NamespaceLoad| own.with(host, grpc), &key(*index), lb)
             .and_then(|()| certificate_room(view, namespace, host, tls, &key(*index), lb))
     };
     let (home, elsewhere): (Vec<u32>, Vec<u32>) = (0..shards).partition(at_home);
     // Merging swaps rules one at a time, and each waits for the data plane.
-    let at_once = |index: &u32| rule_at_once(view, &key(*index), lb) && has_room(index).is_ok();
+    let at_once = |index: &u32| rules_at_once(view, &key(*index), lb, 1 + usize::from(grpc)) && has_room(index).is_ok();
     if let Some(index) = home.iter().chain(&elsewhere).copied().find(at_once) {
         return Ok(index);
     }
@@ -204,16 +207,16 @@ fn choose(
     Err(binding)
 }
 
-/// Whether the shard stands and takes a rule of its own for one more host as it is, with a spare one left.
-fn rule_at_once(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts) -> bool {
+/// Whether the shard stands and takes so many rules more as it is, for one more host, with a spare one left.
+fn rules_at_once(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, more: usize) -> bool {
     let Some(observed) = view.observed.shards.get(shard) else { return false };
     let stands = observed.load_balancer.last().and_then(Option::as_ref).is_some_and(|alb| alb.active);
     let Some(rules) = observed.rules.last().filter(|_| stands) else { return false };
     let ours = rules.values().filter(|r| r.cluster.as_ref() == Some(&view.settings.cluster_id.0));
-    let carried = ours.map(|r| r.hosts.len()).sum();
+    let carried = ours.filter(|r| r.protocol == ProtocolVersion::Http1).map(|r| r.hosts.len()).sum();
     let placed = usize::try_from(view.load.get(shard).map_or(0, ShardLoad::hosts)).unwrap_or(usize::MAX);
     let quota = usize::try_from(quotas(view, lb).rules).unwrap_or(usize::MAX);
-    rules.len() + placed.saturating_sub(carried) + 1 < quota
+    rules.len() + placed.saturating_sub(carried) + more < quota
 }
 
 /// The quota that a shard is beyond, however well its rules are packed and without a spare one.
@@ -227,26 +230,26 @@ pub(super) fn overfull(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts
 pub(super) fn crowded(view: &View<'_>, namespace: &str, name: &str, placement: &Placement) -> bool {
     let Some(lb) = view.world.load_balancers.get(name) else { return false };
     let Some(shard) = shards(name, placement).next() else { return false };
-    room_for(view, namespace, &[], &shard, lb, AT_ONCE).is_err()
+    room_for(view, namespace, &|own| own, &shard, lb, AT_ONCE).is_err()
 }
 
-/// The quota model: whether the shard can take these hosts of the namespace too and still has a spare rule to swap
-/// with. Otherwise the quota that binds.
+/// The quota model: whether the shard can take what the namespace has there `with` more, and still has a spare rule to
+/// swap with. Otherwise the quota that binds.
 pub(super) fn room(
     view: &View<'_>,
     namespace: &str,
-    hosts: &[Host],
+    with: &dyn Fn(NamespaceLoad) -> NamespaceLoad,
     shard: &ShardKey,
     lb: &LoadBalancerFacts,
 ) -> Result<(), String> {
-    room_for(view, namespace, hosts, shard, lb, 0)
+    room_for(view, namespace, with, shard, lb, 0)
 }
 
 /// The same, with room for so many hosts of others.
 fn room_for(
     view: &View<'_>,
     namespace: &str,
-    hosts: &[Host],
+    with: &dyn Fn(NamespaceLoad) -> NamespaceLoad,
     shard: &ShardKey,
     lb: &LoadBalancerFacts,
     others: u32,
@@ -254,21 +257,22 @@ fn room_for(
     let quotas = quotas(view, lb);
     let empty = ShardLoad::default();
     let load = view.load.get(shard).unwrap_or(&empty);
-    let own = load.namespaces.get(namespace);
+    let mine = load.namespaces.get(namespace).copied().unwrap_or_default();
+    let wanted = with(mine);
     let over = |what: &str, used: u32, quota: u32| Err(format!("{what} {used}/{quota} on shard {}", shard.index));
     // As packed as compaction can make them: five hosts of a namespace share a rule.
-    let mine = own.copied().unwrap_or_default();
-    let rules = load.rules() - mine.rules() + hosts.iter().fold(mine, NamespaceLoad::with).rules();
+    let rules = load.rules() - mine.rules() + wanted.rules();
     let foreign = foreign_rules(view, shard);
     if rules + foreign + 1 + others > quotas.rules {
         return over("rules", load.rules() + foreign, quotas.rules);
     }
-    let groups = u32::try_from(load.namespaces.len()).unwrap_or(u32::MAX);
-    if own.is_none() && groups + others >= quotas.target_groups {
+    let groups = load.groups();
+    let more = wanted.groups() - mine.groups();
+    if more > 0 && groups + others + more > quotas.target_groups {
         return over("target groups", groups, quotas.target_groups);
     }
-    let pods = super::rules::pods_at_most(view);
-    if own.is_none() && (groups + others + 1).saturating_mul(pods) > quotas.targets {
+    let pods = super::group::pods_at_most(view);
+    if more > 0 && (groups + others + more).saturating_mul(pods) > quotas.targets {
         return over("targets", groups.saturating_mul(pods), quotas.targets);
     }
     Ok(())

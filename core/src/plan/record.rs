@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use gatehouse_crds::{AdoptOwner, ConditionStatus, DnsRouting, IpAddressType, keys};
 use gatehouse_route::Host;
 
-use crate::aws::{Alias, AwsCall, ChangeAction, LoadBalancer, Record, RecordChange, RecordData, Routing};
+use crate::aws::{
+    Alias, AwsCall, ChangeAction, LoadBalancer, ProtocolVersion, Record, RecordChange, RecordData, Routing,
+};
 use crate::desired::HostDesired;
 use crate::identity::{AppKey, ClusterId, ShardKey, claim_name, marker_name};
 use crate::marker;
@@ -13,6 +15,7 @@ use crate::observed::{HostRecords, Scope};
 use crate::world::World;
 
 use super::dns::role;
+use super::group::Way;
 use super::owner::{Owner, adoptable, is_ours, ours, owner, stragglers};
 use super::{Draft, Lane, Order, View, zones_for};
 
@@ -144,7 +147,7 @@ fn publish(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &HostDes
             match wanted.carriers.get(lb_name) {
                 Some(wildcard) if !super::prewire::shadowed(&view, namespace, host, &zone) => {
                     // A record of its own from before goes when the wildcard answers everywhere.
-                    let carried = super::rules::rule_live(&view, &shard, namespace, wildcard).is_some()
+                    let carried = unserved(&view, namespace, wildcard, wanted.protocols(), &shard).is_none()
                         && published(&view, wildcard, &zone) == Some(true);
                     if carried {
                         take_back(draft, host, &zone);
@@ -168,10 +171,10 @@ pub(super) fn missing(
     if alb(view, shard).is_none() {
         out.push("the load balancer to be active");
     }
-    if super::rules::rule_live(view, shard, namespace, host).is_none() {
+    if unserved(view, namespace, host, wanted.protocols(), shard).is_some() {
         out.push("the rule to reach the data plane");
     }
-    if !super::rules::healthy(view, shard, namespace) {
+    if !Way::all(shard, namespace).filter(|way| wanted.protocols().contains(&way.protocol)).all(|w| w.healthy(view)) {
         out.push("a healthy target");
     }
     if !certificate_attached(view, namespace, host, wanted, shard) {
@@ -181,6 +184,18 @@ pub(super) fn missing(
         out.push("the edge to serve the current routes");
     }
     out
+}
+
+/// The first protocol for which no rule of the host is in the data plane.
+pub(super) fn unserved(
+    view: &View<'_>,
+    namespace: &str,
+    host: &Host,
+    protocols: &[ProtocolVersion],
+    shard: &ShardKey,
+) -> Option<ProtocolVersion> {
+    let live = |protocol| super::rules::rule_live(view, Way { shard, namespace, protocol }, host).is_some();
+    protocols.iter().copied().find(|protocol| !live(*protocol))
 }
 
 pub(super) fn certificate_attached(
@@ -248,9 +263,7 @@ fn publish_in(draft: &mut Draft<'_>, namespace: &str, host: &Host, wanted: &Host
     let missing = missing(&view, namespace, host, wanted, shard);
     if !missing.is_empty() {
         draft.wait(format!("{host}: {}", missing.join(", ")));
-        if super::rules::rule_live(&view, shard, namespace, host).is_none() {
-            super::rules::probe(draft, shard, namespace, host);
-        }
+        super::rules::probe(draft, Way { shard, namespace, protocol: ProtocolVersion::Http1 }, host);
         return;
     }
     // CREATE claims the name atomically; what changes is deleted by value and created anew in one batch.

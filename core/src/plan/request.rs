@@ -9,7 +9,7 @@ use crate::identity::{ShardKey, claim_name};
 use crate::request::Request;
 use crate::world::{ClaimFacts, LoadBalancerFacts};
 
-use super::{Draft, KubeWrite, View, to_json};
+use super::{Draft, KubeWrite, NamespaceLoad, View, to_json};
 
 /// What requests change in a load balancer's status.
 pub(super) struct Answers {
@@ -64,6 +64,13 @@ pub(super) fn answer(
     Answers { requests, moves }
 }
 
+/// What a namespace has on a shard when these hosts of it come there.
+fn adding(view: &View<'_>, namespace: &str, hosts: &[Host]) -> impl Fn(NamespaceLoad) -> NamespaceLoad {
+    let desired = view.desired.get(namespace);
+    let grpc = move |host: &Host| desired.and_then(|d| d.hosts.get(host)).is_some_and(|h| h.grpc);
+    move |own| hosts.iter().fold(own, |load, host| load.with(host, grpc(host)))
+}
+
 /// A namespace that must go because its shard needs more rules than the quota has: a quota was lowered, or somebody
 /// else's rules came. The smallest that fits elsewhere, one at a time.
 fn relief(view: &View<'_>, name: &str, lb: &LoadBalancerFacts, moves: &[NamespaceMove]) -> Option<NamespaceMove> {
@@ -81,7 +88,8 @@ fn relief(view: &View<'_>, name: &str, lb: &LoadBalancerFacts, moves: &[Namespac
             let hosts: Vec<Host> = hosts.filter_map(|(c, _)| Host::parse(&c.spec.host).ok()).collect();
             let to = (0..u32::try_from(lb.spec.limits.shards).unwrap_or(1)).find(|index| {
                 let key = ShardKey { load_balancer: name.to_owned(), index: *index };
-                key != *shard && super::placement::room(view, namespace, &hosts, &key, lb).is_ok()
+                key != *shard
+                    && super::placement::room(view, namespace, &adding(view, namespace, &hosts), &key, lb).is_ok()
             });
             if let Some(to) = to.filter(|_| !hosts.is_empty()) {
                 let shard = i32::try_from(to).unwrap_or(i32::MAX);
@@ -152,7 +160,7 @@ fn move_namespace(
         let key = ShardKey { load_balancer: name.to_owned(), index: shard };
         let coming = hosts.iter().filter(|(_, p)| p.shard != index).filter_map(|(c, _)| Host::parse(&c.spec.host).ok());
         let coming: Vec<Host> = coming.collect();
-        if let Err(binding) = super::placement::room(view, namespace, &coming, &key, lb) {
+        if let Err(binding) = super::placement::room(view, namespace, &adding(view, namespace, &coming), &key, lb) {
             return refused(format!("shard {shard} has no room for {} hosts: {binding}", coming.len()));
         }
     }

@@ -222,7 +222,7 @@ fn priorities(draft: &mut Draft<'_>, shard: &ShardKey, region: &str) {
     for (arn, rule) in rules {
         let ours = rule.cluster.as_ref() == Some(&view.settings.cluster_id.0);
         let (Some(namespace), true) = (&rule.namespace, ours && !rule.hosts.is_empty()) else { continue };
-        let band = super::rules::band(&rule.hosts, |w| super::prewire::ready(&view, w));
+        let band = super::rules::band(&rule.hosts, rule.protocol, |w| super::prewire::ready(&view, w));
         if band.contains(&rule.priority) {
             continue;
         }
@@ -243,7 +243,8 @@ pub(super) fn disordered(view: &View<'_>, shard: &ShardKey) -> bool {
     rules.into_iter().flat_map(|r| r.values()).any(|rule| {
         rule.cluster.as_ref() == Some(&view.settings.cluster_id.0)
             && !rule.hosts.is_empty()
-            && !super::rules::band(&rule.hosts, |w| super::prewire::ready(view, w)).contains(&rule.priority)
+            && !super::rules::band(&rule.hosts, rule.protocol, |w| super::prewire::ready(view, w))
+                .contains(&rule.priority)
     })
 }
 

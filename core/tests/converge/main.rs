@@ -9,6 +9,7 @@ mod certificates;
 mod day;
 mod drift;
 mod fairness;
+mod grpc;
 mod lifecycle;
 mod names;
 mod permissions;

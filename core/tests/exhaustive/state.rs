@@ -233,8 +233,8 @@ impl State {
                 let namespace = pods.iter().find(|(_, p)| p.ip == Some(*ip)).map(|(k, _)| k.namespace.clone());
                 Ok(Answer::Table(namespace.and_then(|ns| self.cluster.table(&ns))))
             }
-            Order::Probe(Probe::Shard { address, host, .. }) => {
-                let edge = edge_of(&self.aws, &self.cluster.world, self.now, &host.as_text(), Some(address));
+            Order::Probe(Probe::Shard { address, host, protocol, .. }) => {
+                let edge = edge_of(&self.aws, &self.cluster.world, self.now, &host.as_text(), Some(address), *protocol);
                 Ok(Answer::Table(edge.and_then(|ns| self.cluster.table(&ns))))
             }
         };

@@ -6,9 +6,9 @@ use awsim_model::api::{Tag, acm, elbv2 as elb, route53 as r53, sts};
 use awsim_model::{Aws, AwsError, Call, Caller, Millis};
 use gatehouse_core::aws::{
     Alias, AwsAnswer, AwsCall, Certificate, CertificateDetails, CertificateStatus, ChangeAction, DETAILS,
-    DefaultAction, HealthCheck, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Record,
-    RecordData, Refusal, RefusalClass, Routing, Target, TargetGroup, TargetState, ValidationRecord, ZoneRoom,
-    host_condition, hosts_of_condition,
+    DefaultAction, HealthCheck, HostedZone, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer,
+    ProtocolVersion, Record, RecordData, Refusal, RefusalClass, Routing, Target, TargetGroup, TargetState,
+    ValidationRecord, ZoneRoom, host_condition, hosts_of_condition,
 };
 use gatehouse_crds::keys;
 
@@ -361,10 +361,10 @@ impl Adapter<'_> {
                 self.ask(elb::RemoveListenerCertificates { listener_arn: listener, certificates })?;
                 AwsAnswer::Done
             }
-            AwsCall::CreateRule { listener, priority, hosts, target_group, tags: t } => {
+            AwsCall::CreateRule { listener, priority, hosts, protocol, target_group, tags: t } => {
                 let call = elb::CreateRule {
                     listener_arn: listener,
-                    conditions: vec![condition(&hosts)],
+                    conditions: conditions(&hosts, protocol),
                     priority: i64::from(priority),
                     actions: vec![elb::Action {
                         kind: "forward".into(),
@@ -376,10 +376,10 @@ impl Adapter<'_> {
                 };
                 AwsAnswer::Arn(self.ask(call)?.rules.remove(0).rule_arn)
             }
-            AwsCall::ModifyRule { rule, hosts } => {
+            AwsCall::ModifyRule { rule, hosts, protocol } => {
                 self.ask(elb::ModifyRule {
                     rule_arn: rule,
-                    conditions: Some(vec![condition(&hosts)]),
+                    conditions: Some(conditions(&hosts, protocol)),
                     ..Default::default()
                 })?;
                 AwsAnswer::Done
@@ -399,6 +399,7 @@ impl Adapter<'_> {
                 let call = elb::CreateTargetGroup {
                     name,
                     protocol: Some("HTTP".into()),
+                    protocol_version: Some(h.protocol.as_str().into()),
                     port: Some(i64::from(port)),
                     vpc_id: Some(vpc),
                     target_type: Some("ip".into()),
@@ -410,7 +411,7 @@ impl Adapter<'_> {
                     health_check_timeout_seconds: Some(i64::from(h.timeout)),
                     healthy_threshold_count: Some(i64::from(h.healthy)),
                     unhealthy_threshold_count: Some(i64::from(h.unhealthy)),
-                    matcher: Some(elb::Matcher { http_code: Some(h.codes), ..Default::default() }),
+                    matcher: Some(matcher(h.protocol, h.codes)),
                     tags: tags(&t),
                     ..Default::default()
                 };
@@ -433,7 +434,7 @@ impl Adapter<'_> {
                     health_check_timeout_seconds: Some(i64::from(h.timeout)),
                     healthy_threshold_count: Some(i64::from(h.healthy)),
                     unhealthy_threshold_count: Some(i64::from(h.unhealthy)),
-                    matcher: Some(elb::Matcher { http_code: Some(h.codes), ..Default::default() }),
+                    matcher: Some(matcher(h.protocol, h.codes)),
                     ..Default::default()
                 })?;
                 AwsAnswer::Done
@@ -640,40 +641,63 @@ fn means(kind: ListenerKind, action: &elb::Action) -> bool {
 fn health_check(group: &elb::TargetGroup) -> HealthCheck {
     let number = |n: i64| u32::try_from(n).unwrap();
     HealthCheck {
+        protocol: group.protocol_version.as_deref().and_then(ProtocolVersion::parse).unwrap_or_default(),
         path: group.health_check_path.clone().unwrap_or_default(),
         port: group.health_check_port.parse().unwrap_or(0),
         interval: number(group.health_check_interval_seconds),
         timeout: number(group.health_check_timeout_seconds),
         healthy: number(group.healthy_threshold_count),
         unhealthy: number(group.unhealthy_threshold_count),
-        codes: group.matcher.as_ref().and_then(|m| m.http_code.clone()).unwrap_or_default(),
+        codes: group.matcher.as_ref().and_then(|m| m.http_code.clone().or(m.grpc_code.clone())).unwrap_or_default(),
     }
 }
 
-fn condition(hosts: &BTreeSet<gatehouse_route::Host>) -> elb::RuleCondition {
+fn matcher(protocol: ProtocolVersion, codes: String) -> elb::Matcher {
+    match protocol {
+        ProtocolVersion::Http1 => elb::Matcher { http_code: Some(codes), grpc_code: None },
+        ProtocolVersion::Grpc => elb::Matcher { http_code: None, grpc_code: Some(codes) },
+    }
+}
+
+fn conditions(hosts: &BTreeSet<gatehouse_route::Host>, protocol: ProtocolVersion) -> Vec<elb::RuleCondition> {
     let (values, regex) = host_condition(hosts);
     let some = |v: Vec<String>| (!v.is_empty()).then_some(v);
-    elb::RuleCondition {
+    let of_hosts = elb::RuleCondition {
         field: Some("host-header".into()),
         host_header_config: Some(elb::HostHeaderConfig { values: some(values), regex_values: some(regex) }),
         ..Default::default()
-    }
+    };
+    let types: Vec<String> = protocol.content_types().iter().map(ToString::to_string).collect();
+    let of_content = (!types.is_empty()).then(|| elb::RuleCondition {
+        field: Some("http-header".into()),
+        http_header_config: Some(elb::HttpHeaderConfig {
+            http_header_name: Some("content-type".into()),
+            values: Some(types),
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    std::iter::once(of_hosts).chain(of_content).collect()
 }
 
 fn rule(r: &elb::Rule, tags: Option<&BTreeMap<String, String>>) -> ListenerRule {
-    let hosts = match r.conditions.as_slice() {
-        [one] if r.transforms.as_ref().is_none_or(Vec::is_empty) => {
-            one.host_header_config.as_ref().map_or_else(BTreeSet::new, |h| {
-                let list = |v: &Option<Vec<String>>| v.clone().unwrap_or_default();
-                let (values, regex) = (list(&h.values), list(&h.regex_values));
-                hosts_of_condition(values.iter().map(String::as_str), regex.iter().map(String::as_str))
-            })
-        }
-        _ => BTreeSet::new(),
-    };
+    let list = |v: &Option<Vec<String>>| v.clone().unwrap_or_default();
+    let of_hosts = r.conditions.iter().find_map(|c| c.host_header_config.as_ref());
+    let of_content = r.conditions.iter().find_map(|c| c.http_header_config.as_ref());
+    let types = of_content.map(|h| list(&h.values)).unwrap_or_default();
+    let protocol = ProtocolVersion::of_content_types(types.iter().map(String::as_str));
+    let whole = r.conditions.len() == usize::from(of_hosts.is_some()) + usize::from(of_content.is_some())
+        && of_content
+            .is_none_or(|h| h.http_header_name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case("content-type")))
+        && r.transforms.as_ref().is_none_or(Vec::is_empty);
+    let hosts = of_hosts.filter(|_| whole && protocol.is_some()).map_or_else(BTreeSet::new, |h| {
+        let (values, regex) = (list(&h.values), list(&h.regex_values));
+        hosts_of_condition(values.iter().map(String::as_str), regex.iter().map(String::as_str))
+    });
     ListenerRule {
         priority: r.priority.parse().unwrap(),
         hosts,
+        protocol: protocol.unwrap_or_default(),
         target_group: r.actions.first().and_then(|a| a.target_group_arn.clone()),
         cluster: tags.and_then(|t| t.get(keys::TAG_CLUSTER).cloned()),
         namespace: tags.and_then(|t| t.get(keys::TAG_NAMESPACE).cloned()),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use awsim_model::{Aws, Caller, Millis};
-use gatehouse_core::aws::{AwsCall, Refusal, RefusalClass};
+use gatehouse_core::aws::{AwsCall, ProtocolVersion, Refusal, RefusalClass};
 use gatehouse_core::plan::{Order, PartKey, Probe};
 use gatehouse_core::{Answer, Buckets, Delta, Effect, EffectId, Engine, Event, Mono, Now, Outcome, Settings, Wall};
 use gatehouse_crds::{ClaimState, keys};
@@ -387,9 +387,9 @@ impl Sim {
                     self.cluster.world.pods.iter().find(|(_, p)| p.ip == Some(*ip)).map(|(k, _)| k.namespace.clone());
                 Ok(Answer::Table(pod.and_then(|ns| self.cluster.table(&ns))))
             }
-            Order::Probe(Probe::Shard { address, host, .. }) => {
-                let edge =
-                    data_plane::edge_of(&self.aws, &self.cluster.world, self.now, &host.as_text(), Some(address));
+            Order::Probe(Probe::Shard { address, host, protocol, .. }) => {
+                let (world, host) = (&self.cluster.world, host.as_text());
+                let edge = data_plane::edge_of(&self.aws, world, self.now, &host, Some(address), *protocol);
                 Ok(Answer::Table(edge.and_then(|ns| self.cluster.table(&ns))))
             }
         };
@@ -410,14 +410,20 @@ impl Sim {
     /// The namespace whose edge a request for the host would reach.
     #[must_use]
     pub fn edge_of(&self, host: &str) -> Option<String> {
-        data_plane::edge_of(&self.aws, &self.cluster.world, self.now, host, None)
+        data_plane::edge_of(&self.aws, &self.cluster.world, self.now, host, None, ProtocolVersion::Http1)
     }
 
     /// The namespace whose edge a client of the host reaches: the name is looked up, the ALB behind it asked.
     #[must_use]
     pub fn client(&self, host: &str) -> Option<String> {
+        self.client_over(host, ProtocolVersion::Http1)
+    }
+
+    /// The same of a client of this protocol.
+    #[must_use]
+    pub fn client_over(&self, host: &str, protocol: ProtocolVersion) -> Option<String> {
         let name = host.replace('*', "any");
-        data_plane::edge_of(&self.aws, &self.cluster.world, self.now, host, Some(&name))
+        data_plane::edge_of(&self.aws, &self.cluster.world, self.now, host, Some(&name), protocol)
     }
 
     /// The log, as far as it is kept.

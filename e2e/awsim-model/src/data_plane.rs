@@ -126,7 +126,9 @@ pub struct HealthProbe {
     pub port: u16,
     /// `HTTP` or `HTTPS`.
     pub protocol: String,
-    /// Path with query.
+    /// Whether it is a gRPC call, whose status the codes are.
+    pub grpc: bool,
+    /// Path with query, or the method of a gRPC call.
     pub path: String,
     /// Ranges of good status codes, both ends included.
     pub codes: Vec<(u16, u16)>,
@@ -220,7 +222,9 @@ impl Aws {
                 continue;
             }
             let check = &group.health_check;
-            let codes = check.matcher.http_code.as_deref().and_then(crate::elbv2::parse_codes);
+            let grpc = group.protocol_version == "GRPC";
+            let codes = if grpc { &check.matcher.grpc_code } else { &check.matcher.http_code };
+            let codes = codes.as_deref().and_then(crate::elbv2::parse_codes).unwrap_or_default();
             for key in group.targets.iter().filter(|(_, t)| t.draining_until.is_none()).map(|(key, _)| key) {
                 let Ok(traffic) = u16::try_from(key.port) else { continue };
                 probes.push(HealthProbe {
@@ -230,8 +234,8 @@ impl Aws {
                     port: check.port.parse().unwrap_or(traffic),
                     protocol: check.protocol.clone(),
                     path: check.path.clone(),
-                    // gRPC codes travel in trailers, which these checks do not read.
-                    codes: codes.clone().unwrap_or_else(|| vec![(200, 200)]),
+                    grpc,
+                    codes: codes.clone(),
                     interval: span(check.interval),
                     timeout: span(check.timeout),
                     healthy_threshold: u32::try_from(check.healthy).unwrap_or(5),

@@ -2,17 +2,17 @@
 
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, Certificate, FixedResponseActionConfig, HostHeaderConditionConfig, IpAddressType,
-    LoadBalancerAttribute, LoadBalancerSchemeEnum, Matcher, ProtocolEnum, RedirectActionConfig,
-    RedirectActionStatusCodeEnum, RuleCondition, RulePriorityPair, Tag, TargetDescription, TargetGroupAttribute,
-    TargetGroupIpAddressTypeEnum, TargetTypeEnum,
+    Action, ActionTypeEnum, Certificate, FixedResponseActionConfig, HostHeaderConditionConfig,
+    HttpHeaderConditionConfig, IpAddressType, LoadBalancerAttribute, LoadBalancerSchemeEnum, Matcher, ProtocolEnum,
+    RedirectActionConfig, RedirectActionStatusCodeEnum, RuleCondition, RulePriorityPair, Tag, TargetDescription,
+    TargetGroupAttribute, TargetGroupIpAddressTypeEnum, TargetTypeEnum,
 };
 use gatehouse_core::aws::{
-    AwsAnswer, AwsCall, DefaultAction, ListenerKind, Refusal, RefusalClass, Target, host_condition,
+    AwsAnswer, AwsCall, DefaultAction, ListenerKind, ProtocolVersion, Refusal, RefusalClass, Target, host_condition,
 };
 
 use super::Failure;
@@ -111,20 +111,20 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
         AwsCall::RemoveListenerCertificates { listener, certificate: arn } => {
             client.remove_listener_certificates().listener_arn(listener).certificates(certificate(arn)).send().await?;
         }
-        AwsCall::CreateRule { listener, priority, hosts, target_group, tags: t } => {
+        AwsCall::CreateRule { listener, priority, hosts, protocol, target_group, tags: t } => {
             let answer = client
                 .create_rule()
                 .listener_arn(listener)
                 .priority(i32::try_from(priority).unwrap_or(i32::MAX))
-                .conditions(condition(&hosts))
+                .set_conditions(Some(conditions(&hosts, protocol)))
                 .actions(Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group).build())
                 .set_tags(Some(tags(&t)))
                 .send()
                 .await?;
             return arn(answer.rules().first().and_then(|r| r.rule_arn()));
         }
-        AwsCall::ModifyRule { rule, hosts } => {
-            client.modify_rule().rule_arn(rule).conditions(condition(&hosts)).send().await?;
+        AwsCall::ModifyRule { rule, hosts, protocol } => {
+            client.modify_rule().rule_arn(rule).set_conditions(Some(conditions(&hosts, protocol))).send().await?;
         }
         AwsCall::SetRulePriorities { priorities } => {
             let pair = |(arn, priority)| {
@@ -143,6 +143,7 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
                 .create_target_group()
                 .name(name)
                 .protocol(ProtocolEnum::Http)
+                .protocol_version(h.protocol.as_str())
                 .port(i32::from(port))
                 .vpc_id(vpc)
                 .target_type(TargetTypeEnum::Ip)
@@ -154,7 +155,7 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
                 .health_check_timeout_seconds(number(h.timeout))
                 .healthy_threshold_count(number(h.healthy))
                 .unhealthy_threshold_count(number(h.unhealthy))
-                .matcher(Matcher::builder().http_code(h.codes).build())
+                .matcher(matcher(h.protocol, h.codes))
                 .set_tags(Some(tags(&t)))
                 .send()
                 .await?;
@@ -171,7 +172,7 @@ pub(super) async fn call(client: &Client, call: AwsCall) -> Result<AwsAnswer, Fa
                 .health_check_timeout_seconds(number(h.timeout))
                 .healthy_threshold_count(number(h.healthy))
                 .unhealthy_threshold_count(number(h.unhealthy))
-                .matcher(Matcher::builder().http_code(h.codes).build())
+                .matcher(matcher(h.protocol, h.codes))
                 .send()
                 .await?;
         }
@@ -256,11 +257,26 @@ fn not_found() -> Action {
     Action::builder().r#type(ActionTypeEnum::FixedResponse).fixed_response_config(answer).build()
 }
 
-fn condition(hosts: &std::collections::BTreeSet<gatehouse_route::Host>) -> RuleCondition {
+const CONTENT_TYPE: &str = "content-type";
+
+fn conditions(hosts: &BTreeSet<gatehouse_route::Host>, protocol: ProtocolVersion) -> Vec<RuleCondition> {
     let (values, regex) = host_condition(hosts);
     let some = |v: Vec<String>| (!v.is_empty()).then_some(v);
     let config = HostHeaderConditionConfig::builder().set_values(some(values)).set_regex_values(some(regex)).build();
-    RuleCondition::builder().field("host-header").host_header_config(config).build()
+    let of_hosts = RuleCondition::builder().field("host-header").host_header_config(config).build();
+    let types = some(protocol.content_types().iter().map(ToString::to_string).collect());
+    let of_content = types.map(|types| {
+        let config = HttpHeaderConditionConfig::builder().http_header_name(CONTENT_TYPE).set_values(Some(types));
+        RuleCondition::builder().field("http-header").http_header_config(config.build()).build()
+    });
+    std::iter::once(of_hosts).chain(of_content).collect()
+}
+
+fn matcher(protocol: ProtocolVersion, codes: String) -> Matcher {
+    match protocol {
+        ProtocolVersion::Http1 => Matcher::builder().http_code(codes).build(),
+        ProtocolVersion::Grpc => Matcher::builder().grpc_code(codes).build(),
+    }
 }
 
 fn descriptions(targets: std::collections::BTreeSet<Target>) -> Vec<TargetDescription> {

@@ -7,6 +7,7 @@ use crate::aws::{CertificateStatus, RefusalClass};
 use crate::certificates::Certificates;
 use crate::desired::HostDesired;
 use crate::identity::ShardKey;
+use crate::plan::app::Place;
 use crate::plan::condition::{Judged, no, yes};
 use crate::plan::{PartKey, View};
 use crate::time::Wall;
@@ -18,12 +19,12 @@ const TYPE: &str = "CertificateReady";
 
 /// The condition `CertificateReady` of an app that stands at these places: the first host without certificate speaks;
 /// else the certificate that ends first, once its end is near.
-pub(in crate::plan) fn judge(view: &View<'_>, namespace: &str, places: &[(Host, ShardKey, &HostDesired)]) -> Judged {
+pub(in crate::plan) fn judge(view: &View<'_>, namespace: &str, places: &[Place<'_>]) -> Judged {
     if places.is_empty() {
         return no(TYPE, "Pending", "waits for the host to be claimed");
     }
     let mut ending: Option<(i64, String)> = None;
-    for (host, shard, wanted) in places {
+    for Place { host, shard, wanted, .. } in places {
         let Some(lb) = view.world.load_balancers.get(&shard.load_balancer) else { continue };
         let region = &lb.spec.region;
         let Some(listing) = view.observed.certificates.get(region).and_then(|c| c.known()) else {

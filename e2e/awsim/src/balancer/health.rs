@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use awsim_model::{Backend, HealthProbe, Millis};
 use bytes::Bytes;
-use http::Request;
-use http_body_util::Empty;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use super::upstream::{self, Failure, Manner};
@@ -103,21 +104,52 @@ fn note(record: &mut Record, outcome: Result<(), String>, probe: &HealthProbe) {
 
 async fn check(probe: &HealthProbe) -> Result<(), String> {
     let target = Backend { id: probe.target.id.clone(), port: probe.port };
-    let manner =
-        Manner { tls: probe.protocol == "HTTPS", http2: false, patience: Duration::from_millis(probe.timeout.0) };
-    let request = Request::get(probe.path.as_str())
-        .header(http::header::HOST, format!("{}:{}", target.id, target.port))
-        .header(http::header::USER_AGENT, "ELB-HealthChecker/2.0")
-        .header(http::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|e| format!("Health checks failed: {e}"))?;
+    let patience = Duration::from_millis(probe.timeout.0);
+    let manner = Manner { tls: probe.protocol == "HTTPS", http2: probe.grpc, patience };
+    let request = if probe.grpc { call(probe, &target) } else { question(probe, &target) };
+    let request = request.map_err(|e| format!("Health checks failed: {e}"))?;
     let response = upstream::send(probe.source, &target, manner, request).await.map_err(|failure| match failure {
         Failure::Slow(_) => "Request timed out".to_owned(),
         Failure::Bad(_) => "Health checks failed".to_owned(),
     })?;
-    let code = response.status().as_u16();
+    let code = if probe.grpc {
+        let status = tokio::time::timeout(patience, grpc_status(response)).await;
+        status.map_err(|_| "Request timed out".to_owned())?.ok_or("Health checks failed: the answer is no gRPC")?
+    } else {
+        response.status().as_u16()
+    };
     if probe.codes.iter().any(|(from, to)| (*from..=*to).contains(&code)) {
         return Ok(());
     }
     Err(format!("Health checks failed with these codes: [{code}]"))
+}
+
+fn question(probe: &HealthProbe, target: &Backend) -> http::Result<Request<Full<Bytes>>> {
+    Request::get(probe.path.as_str())
+        .header(http::header::HOST, format!("{}:{}", target.id, target.port))
+        .header(http::header::USER_AGENT, "ELB-HealthChecker/2.0")
+        .header(http::header::CONNECTION, "close")
+        .body(Full::default())
+}
+
+/// A gRPC call with an empty message: one frame, not compressed, of length 0.
+fn call(probe: &HealthProbe, target: &Backend) -> http::Result<Request<Full<Bytes>>> {
+    Request::post(format!("http://{}:{}{}", target.id, target.port, probe.path))
+        .version(http::Version::HTTP_2)
+        .header(http::header::USER_AGENT, "ELB-HealthChecker/2.0")
+        .header(http::header::CONTENT_TYPE, "application/grpc")
+        .header(http::header::TE, "trailers")
+        .body(Full::new(Bytes::from_static(&[0; 5])))
+}
+
+/// The status of a gRPC call: in the trailers, or in the head of an answer that has nothing else.
+async fn grpc_status(response: Response<Incoming>) -> Option<u16> {
+    let of = |headers: &HeaderMap| headers.get("grpc-status")?.to_str().ok()?.parse().ok();
+    let typed = response.headers().get(http::header::CONTENT_TYPE)?.to_str().ok()?.starts_with("application/grpc");
+    if response.status() != http::StatusCode::OK || !typed {
+        return None;
+    }
+    let head = of(response.headers());
+    let body = Limited::new(response.into_body(), 64 * 1024).collect().await.ok()?;
+    head.or_else(|| body.trailers().and_then(of))
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use awsim_model::{Backend, DataPlaneAction, Exchange};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -62,6 +62,9 @@ pub(super) async fn handle(
         DataPlaneAction::Fixed { status, content_type, body } => fixed(status, content_type.as_deref(), body),
         DataPlaneAction::Redirect { status, location } => redirect(status, &location),
         DataPlaneAction::NoTargets { .. } => own(StatusCode::SERVICE_UNAVAILABLE),
+        DataPlaneAction::Forward { target_group, .. } if !understood(balancer, &target_group, &request) => {
+            own(StatusCode::from_u16(464).unwrap_or(StatusCode::BAD_REQUEST))
+        }
         DataPlaneAction::Forward { target_group, targets, host, path_and_query, .. } => {
             let target = targets[balancer.turn(&target_group, targets.len())].clone();
             let way = Way { balancer, front, client, target_group, target, host, path_and_query };
@@ -76,6 +79,19 @@ pub(super) async fn handle(
                 }
             }
         }
+    }
+}
+
+/// Whether a target group's protocol version goes with what the client speaks; else an ALB answers 464 itself.
+fn understood<B>(balancer: &Balancer, target_group: &str, request: &Request<B>) -> bool {
+    let version = balancer.world.aws().target_group_protocol(target_group).unwrap_or_default().1;
+    let content = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let grpc = content.is_some_and(|t| t == "application/grpc" || t.starts_with("application/grpc+"));
+    let http2 = request.version() == Version::HTTP_2;
+    match version.as_str() {
+        "GRPC" => http2 && request.method() == Method::POST,
+        "HTTP2" => http2,
+        _ => !(http2 && grpc),
     }
 }
 
@@ -101,8 +117,12 @@ impl Way<'_> {
         let upgrade = wanted_upgrade(&request).filter(|_| !manner.http2);
         let from_client = upgrade.as_ref().map(|_| hyper::upgrade::on(&mut request));
         let (mut head, body) = request.into_parts();
+        let trailers = manner.http2 && head.headers.get(header::TE).is_some_and(|te| te == "trailers");
         for name in &HOP_BY_HOP {
             head.headers.remove(name);
+        }
+        if trailers {
+            head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
         if let Some(protocol) = &upgrade {
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -112,9 +112,11 @@ fn without_a_node_it_serves_the_api() {
     println!("down t-api: {:.2} s", began.elapsed().as_secs_f64());
 }
 
+/// Whoever runs the tests in the background of a shell ignores SIGINT, and what it starts would until it has a handler.
 fn spawn_up(name: &str) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_platform"));
-    command.args(["up", "--foreground", "--name", name]).stderr(Stdio::null()).spawn().unwrap()
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_platform"), "up", "--foreground", "--name", name]);
+    command.stderr(Stdio::null()).spawn().unwrap()
 }
 
 fn signal(child: &Child, signal: &str) {

@@ -8,12 +8,12 @@ use aws_sdk_elasticloadbalancingv2::types::{
     self as sdk, LoadBalancerStateEnum, LoadBalancerTypeEnum, TargetHealthStateEnum,
 };
 use gatehouse_core::aws::{
-    AwsAnswer, DefaultAction, HealthCheck, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, Target,
-    TargetGroup, TargetState, hosts_of_condition,
+    AwsAnswer, DefaultAction, HealthCheck, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, ProtocolVersion,
+    Target, TargetGroup, TargetState, hosts_of_condition,
 };
 use gatehouse_crds::keys;
 
-use super::{Failure, TagMap, invalid};
+use super::{CONTENT_TYPE, Failure, TagMap, invalid};
 
 pub(super) async fn limits(client: &Client) -> Result<AwsAnswer, Failure> {
     let mut all: BTreeMap<String, u32> = BTreeMap::new();
@@ -118,13 +118,14 @@ pub(super) async fn target_group(client: &Client, name: &str) -> Result<AwsAnswe
 fn health_check(group: &sdk::TargetGroup) -> HealthCheck {
     let number = |n: Option<i32>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
     HealthCheck {
+        protocol: group.protocol_version().and_then(ProtocolVersion::parse).unwrap_or_default(),
         path: group.health_check_path().unwrap_or("").to_owned(),
         port: group.health_check_port().and_then(|p| p.parse().ok()).unwrap_or(0),
         interval: number(group.health_check_interval_seconds()),
         timeout: number(group.health_check_timeout_seconds()),
         healthy: number(group.healthy_threshold_count()),
         unhealthy: number(group.unhealthy_threshold_count()),
-        codes: group.matcher().and_then(|m| m.http_code()).unwrap_or("").to_owned(),
+        codes: group.matcher().and_then(|m| m.http_code().or(m.grpc_code())).unwrap_or("").to_owned(),
     }
 }
 
@@ -245,12 +246,18 @@ pub(super) async fn rules(client: &Client, listener: &str, known: &BTreeSet<Stri
 
 /// A rule of a form that we do not write has no hosts for us: it is a stranger's, or was changed by hand.
 fn rule(rule: &sdk::Rule, tags: Option<&TagMap>) -> Option<ListenerRule> {
-    let hosts = match rule.conditions() {
-        [only] if rule.transforms().is_empty() => only.host_header_config().map_or_else(BTreeSet::new, |h| {
-            hosts_of_condition(h.values().iter().map(String::as_str), h.regex_values().iter().map(String::as_str))
-        }),
-        _ => BTreeSet::new(),
-    };
+    let conditions = rule.conditions();
+    let of_hosts = conditions.iter().find_map(|c| c.host_header_config());
+    let of_content = conditions.iter().find_map(|c| c.http_header_config());
+    let types = of_content.map_or(&[][..], |h| h.values());
+    let protocol = ProtocolVersion::of_content_types(types.iter().map(String::as_str));
+    let ours = conditions.len() == usize::from(of_hosts.is_some()) + usize::from(of_content.is_some())
+        && of_content.is_none_or(|h| h.http_header_name().is_some_and(|name| name.eq_ignore_ascii_case(CONTENT_TYPE)))
+        && rule.transforms().is_empty()
+        && protocol.is_some();
+    let hosts = of_hosts.filter(|_| ours).map_or_else(BTreeSet::new, |h| {
+        hosts_of_condition(h.values().iter().map(String::as_str), h.regex_values().iter().map(String::as_str))
+    });
     let target_group = match rule.actions() {
         [only] => only.target_group_arn().map(str::to_owned).or_else(|| match only.forward_config()?.target_groups() {
             [group] => group.target_group_arn().map(str::to_owned),
@@ -261,6 +268,7 @@ fn rule(rule: &sdk::Rule, tags: Option<&TagMap>) -> Option<ListenerRule> {
     Some(ListenerRule {
         priority: rule.priority()?.parse().ok()?,
         hosts,
+        protocol: protocol.unwrap_or_default(),
         target_group,
         cluster: tags.and_then(|t| t.get(keys::TAG_CLUSTER).cloned()),
         namespace: tags.and_then(|t| t.get(keys::TAG_NAMESPACE).cloned()),
