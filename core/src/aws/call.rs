@@ -13,6 +13,12 @@ pub type Tags = Vec<(String, String)>;
 /// Certificates whose details one listing asks for: more would not fit into a call's deadline at ACM's rate.
 pub const DETAILS: usize = 25;
 
+/// Rules that one DescribeRules answers.
+pub const RULES_PER_PAGE: usize = 400;
+
+/// Resources that one DescribeTags takes.
+pub const TAGS_PER_CALL: usize = 20;
+
 /// A listener of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ListenerKind {

@@ -13,7 +13,7 @@ pub use answer::{
     Alias, AwsAnswer, ChangeAction, HealthCheck, HostedZone, Limits, Listener, ListenerRule, LoadBalancer, Record,
     RecordChange, RecordData, Refusal, RefusalClass, Routing, Target, TargetGroup, TargetState, ZoneRoom,
 };
-pub use call::{AwsCall, DETAILS, DefaultAction, Family, ListenerKind, Tags};
+pub use call::{AwsCall, DETAILS, DefaultAction, Family, ListenerKind, RULES_PER_PAGE, TAGS_PER_CALL, Tags};
 pub use certificate::{Certificate, CertificateDetails, CertificateStatus, ValidationRecord};
 pub use condition::{host_condition, hosts_of_condition};
 pub use protocol::{GRPC_CONTENT_TYPES, ProtocolVersion};

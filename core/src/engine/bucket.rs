@@ -5,7 +5,7 @@ use crate::aws::Family;
 use crate::time::Mono;
 
 /// Parts of one token: fine enough for a bucket that fills by some tokens an hour.
-const TOKEN: u64 = 1_000_000_000;
+const TOKEN: i64 = 1_000_000_000;
 
 /// Token buckets per call family. The account shares AWS's buckets with every other caller, so ours are smaller
 /// and start low: a new leader must not greet the account with a burst.
@@ -16,10 +16,10 @@ pub struct Buckets {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Bucket {
-    /// Parts of [`TOKEN`], as everything here.
-    tokens: u64,
-    burst: u64,
-    per_ms: u64,
+    /// Parts of [`TOKEN`], as everything here; less than none after a call that took several.
+    tokens: i64,
+    burst: i64,
+    per_ms: i64,
     at: Mono,
 }
 
@@ -45,26 +45,33 @@ impl Buckets {
     }
 
     /// Sets one bucket, half full. Families without a bucket are not limited.
-    pub fn set(&mut self, family: Family, burst: u64, per_second: u64) {
-        self.insert(family, burst, per_second * TOKEN / 1_000);
+    pub fn set(&mut self, family: Family, burst: u32, per_second: u32) {
+        self.insert(family, burst, i64::from(per_second) * TOKEN / 1_000);
     }
 
     /// Sets one bucket that fills slowly, half full.
-    pub fn set_per_hour(&mut self, family: Family, burst: u64, per_hour: u64) {
-        self.insert(family, burst, per_hour * TOKEN / 3_600_000);
+    pub fn set_per_hour(&mut self, family: Family, burst: u32, per_hour: u32) {
+        self.insert(family, burst, i64::from(per_hour) * TOKEN / 3_600_000);
     }
 
-    fn insert(&mut self, family: Family, burst: u64, per_ms: u64) {
-        self.buckets.insert(family, Bucket { tokens: burst * TOKEN / 2, burst: burst * TOKEN, per_ms, at: Mono(0) });
+    fn insert(&mut self, family: Family, burst: u32, per_ms: i64) {
+        let burst = i64::from(burst) * TOKEN;
+        self.buckets.insert(family, Bucket { tokens: burst / 2, burst, per_ms, at: Mono(0) });
     }
 
     pub(super) fn has(&self, family: Family, now: Mono) -> bool {
         self.buckets.get(&family).is_none_or(|b| b.level(now) >= TOKEN)
     }
 
-    pub(super) fn take(&mut self, family: Family, now: Mono) {
+    /// Whether there are tokens for what nobody waits for.
+    pub(super) fn plenty(&self, family: Family, now: Mono) -> bool {
+        self.buckets.get(&family).is_none_or(|b| b.level(now) >= b.plenty())
+    }
+
+    /// One of our calls may be several of AWS's: what it takes beyond the level is paid back before the next.
+    pub(super) fn take(&mut self, family: Family, calls: u32, now: Mono) {
         if let Some(b) = self.buckets.get_mut(&family) {
-            b.tokens = b.level(now).saturating_sub(TOKEN);
+            b.tokens = b.level(now).saturating_sub(i64::from(calls) * TOKEN);
             b.at = now;
         }
     }
@@ -81,23 +88,31 @@ impl Buckets {
     pub(super) fn levels(&self, now: Mono) -> Vec<Level> {
         let level = |(family, b): (&Family, &Bucket)| Level {
             family: format!("{family:?}"),
-            tokens: b.level(now) / TOKEN,
-            burst: b.burst / TOKEN,
+            tokens: u64::try_from(b.level(now) / TOKEN).unwrap_or(0),
+            burst: u64::try_from(b.burst / TOKEN).unwrap_or(0),
         };
         self.buckets.iter().map(level).collect()
     }
 
+    /// When there is a token, and when there are plenty, as far as that is to come.
     pub(super) fn next(&self, family: Family, now: Mono) -> Option<Mono> {
         let b = self.buckets.get(&family)?;
-        let missing = TOKEN.saturating_sub(b.level(now));
-        Some(now.plus(missing.div_ceil(b.per_ms.max(1))))
+        let missing = [TOKEN, b.plenty()].into_iter().map(|level| level - b.level(now)).find(|missing| *missing > 0)?;
+        let per_ms = b.per_ms.max(1);
+        Some(now.plus(u64::try_from((missing + per_ms - 1) / per_ms).unwrap_or(u64::MAX)))
     }
 }
 
 impl Bucket {
-    fn level(&self, now: Mono) -> u64 {
+    fn level(&self, now: Mono) -> i64 {
         // The first use sets the clock: time before we existed refills nothing.
         let passed = if self.at == Mono(0) { 0 } else { now.since(self.at) };
+        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
         self.tokens.saturating_add(passed.saturating_mul(self.per_ms)).min(self.burst)
+    }
+
+    /// A quarter: the rest stays for what somebody waits for.
+    fn plenty(&self) -> i64 {
+        (self.burst / 4).max(TOKEN)
     }
 }

@@ -1,8 +1,10 @@
 //! Which step goes out next, and how it goes.
 
+use std::collections::BTreeMap;
+
 use super::{Effect, Engine, InFlight};
-use crate::aws::{AwsCall, Family, RecordChange, RecordData};
-use crate::observed::Scope;
+use crate::aws::{AwsCall, Family, RULES_PER_PAGE, RecordChange, RecordData, TAGS_PER_CALL};
+use crate::observed::{Scope, ShardObserved};
 use crate::plan::{Order, Step};
 use crate::time::Mono;
 
@@ -28,14 +30,19 @@ impl Engine {
             if !self.buckets.has(*family, now) || !self.capacity(*family) {
                 continue;
             }
-            let mut order: Vec<(&u64, &String)> =
-                tenants.keys().map(|t| (self.served.get(t).unwrap_or(&0), t)).collect();
+            // For what is read of a shard or a Region everybody waits, and it is little.
+            let turn = |tenant: &String| match self.served.get(tenant) {
+                Some(_) if tenant.is_empty() && *family == Family::ElbDescribe => 0,
+                turn => turn.copied().unwrap_or(0),
+            };
+            let mut order: Vec<(u64, &String)> = tenants.keys().map(|t| (turn(t), t)).collect();
             order.sort();
+            let plenty = self.buckets.plenty(*family, now);
             for (_, tenant) in order {
                 for key in &tenants[tenant] {
                     let steps = self.parts.get(key).into_iter().flat_map(|p| &p.steps);
                     let free = steps
-                        .filter(|s| s.order.family() == *family && !self.busy.contains(&s.lane))
+                        .filter(|s| s.order.family() == *family && !self.busy.contains(&s.lane) && (plenty || !s.audit))
                         .find(|s| self.back_off.get(&s.key).is_none_or(|b| b.until <= now));
                     if let Some(step) = free {
                         return Some((step.clone(), *family));
@@ -57,12 +64,33 @@ impl Engine {
         self.in_flight.values().filter(|f| f.order.family() == family).count() < most
     }
 
+    /// How many calls of AWS one of ours is likely to be.
+    fn calls(&self, order: &Order) -> u32 {
+        let pages = |count: usize, each: usize| u32::try_from(count.div_ceil(each)).unwrap_or(u32::MAX).max(1);
+        match order {
+            // With tags and attributes.
+            Order::Aws { call: AwsCall::ReadTargetGroup { .. } | AwsCall::ReadLoadBalancer { .. }, .. } => 3,
+            Order::Aws { call: AwsCall::ReadRules { listener, known }, .. } => {
+                let read =
+                    |s: &ShardObserved| s.listeners.last().is_some_and(|l| l.values().any(|l| l.arn == *listener));
+                let found = self.observed.shards.iter().find(|(_, s)| read(s));
+                let placed = found.map_or(0, |(shard, s)| {
+                    let known = s.rules.last().map_or(0, BTreeMap::len);
+                    known.max(self.index.load.get(shard).map_or(0, |l| usize::try_from(l.rules()).unwrap_or(0)))
+                });
+                let untagged = placed.saturating_sub(known.len());
+                pages(placed, RULES_PER_PAGE) + if untagged > 0 { pages(untagged, TAGS_PER_CALL) } else { 0 }
+            }
+            _ => 1,
+        }
+    }
+
     pub(super) fn send(&mut self, now: Mono, lease: Mono, step: Step, family: Family) -> Effect {
         let id = self.next_id;
         self.next_id += 1;
         self.turn += 1;
         self.served.insert(step.key.part.tenant().to_owned(), self.turn);
-        self.buckets.take(family, now);
+        self.buckets.take(family, self.calls(&step.order), now);
         *self.counters.sent.entry(family).or_default() += 1;
         let lane = step.lane.clone();
         let (steps, order) = self.batch(step);

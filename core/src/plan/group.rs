@@ -179,7 +179,7 @@ fn one_way(draft: &mut Draft<'_>, way: Way<'_>, lb: &LoadBalancerFacts, hosts: &
         (Some(group), false) => {
             if group.attributes.is_none() {
                 let read = AwsCall::ReadTargetGroup { name: name.clone() };
-                draft.call(format!("read target group on {way}"), region, scope.clone(), read);
+                draft.audit(format!("read target group on {way}"), region, scope.clone(), read);
             } else if attributes().iter().any(|(k, v)| group.attributes.as_ref().and_then(|a| a.get(k)) != Some(v)) {
                 let call =
                     AwsCall::ModifyTargetGroupAttributes { target_group: group.arn.clone(), attributes: attributes() };

@@ -105,6 +105,8 @@ pub struct Step {
     pub scopes: Vec<Scope>,
     /// What to do.
     pub order: Order,
+    /// A look at what is known already: nobody waits for it, and it goes out while tokens are plenty.
+    pub audit: bool,
 }
 
 /// Identity of a step.
@@ -342,7 +344,13 @@ impl<'a> Draft<'a> {
     /// Adds a step.
     pub(crate) fn step(&mut self, what: impl Into<String>, lane: Lane, scopes: Vec<Scope>, order: Order) {
         let key = StepKey { part: self.key.clone(), what: what.into() };
-        self.part.steps.push(Step { key, lane, scopes, order });
+        self.part.steps.push(Step { key, lane, scopes, order, audit: false });
+    }
+
+    /// Adds a look that nobody waits for.
+    pub(crate) fn audit(&mut self, what: impl Into<String>, region: &str, scope: Scope, call: AwsCall) {
+        self.step(what, lane(&scope), vec![scope], Order::Aws { region: region.to_owned(), call });
+        self.part.steps.last_mut().expect("just added").audit = true;
     }
 
     /// Adds a call on one scope.
@@ -398,24 +406,26 @@ impl<'a> Draft<'a> {
             None => {}
             Some(from) if from > self.now() => self.wake(from),
             Some(_) => {
-                let lane = match &scope {
-                    Scope::Records(zone, _) | Scope::Validation(zone, _) | Scope::Zone(zone) => {
-                        Lane::Zone(zone.clone())
-                    }
-                    other => Lane::Scope(other.clone()),
-                };
-                self.step(
-                    format!("read {scope}"),
-                    lane,
-                    vec![scope.clone()],
-                    Order::Aws { region: region.to_owned(), call },
-                );
+                let what = format!("read {scope}");
+                if !unknown && max_age >= self.view.settings.audit_often {
+                    self.audit(what, region, scope.clone(), call);
+                } else {
+                    self.step(what, lane(&scope), vec![scope.clone()], Order::Aws { region: region.to_owned(), call });
+                }
             }
         }
         if unknown {
             self.wait(format!("{scope} to be read"));
         }
         !unknown
+    }
+}
+
+/// The lane of a read.
+fn lane(scope: &Scope) -> Lane {
+    match scope {
+        Scope::Records(zone, _) | Scope::Validation(zone, _) | Scope::Zone(zone) => Lane::Zone(zone.clone()),
+        other => Lane::Scope(other.clone()),
     }
 }
 

@@ -7,9 +7,10 @@ use aws_sdk_elasticloadbalancingv2::error::ProvideErrorMetadata;
 use aws_sdk_elasticloadbalancingv2::types::{
     self as sdk, LoadBalancerStateEnum, LoadBalancerTypeEnum, TargetHealthStateEnum,
 };
+use futures::StreamExt as _;
 use gatehouse_core::aws::{
     AwsAnswer, DefaultAction, HealthCheck, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, ProtocolVersion,
-    Target, TargetGroup, TargetState, hosts_of_condition,
+    RULES_PER_PAGE, TAGS_PER_CALL, Target, TargetGroup, TargetState, hosts_of_condition,
 };
 use gatehouse_crds::keys;
 
@@ -43,11 +44,16 @@ pub(super) async fn limits(client: &Client) -> Result<AwsAnswer, Failure> {
     }))
 }
 
-/// Tags by ARN, twenty at a time.
+/// Calls of one question that are under way at once.
+const AT_ONCE: usize = 8;
+
+/// Tags by ARN. A thousand rules are fifty calls, and a new leader waits for the last of them.
 async fn tags(client: &Client, arns: Vec<String>) -> Result<BTreeMap<String, TagMap>, Failure> {
+    let ask = |chunk: &[String]| client.describe_tags().set_resource_arns(Some(chunk.to_vec())).send();
+    let mut answers = futures::stream::iter(arns.chunks(TAGS_PER_CALL)).map(ask).buffer_unordered(AT_ONCE);
     let mut out = BTreeMap::new();
-    for chunk in arns.chunks(20) {
-        let answer = client.describe_tags().set_resource_arns(Some(chunk.to_vec())).send().await?;
+    while let Some(answer) = answers.next().await {
+        let answer = answer?;
         for description in answer.tag_descriptions() {
             let tags = description
                 .tags()
@@ -224,10 +230,11 @@ pub(super) async fn listeners(client: &Client, load_balancer: &str) -> Result<Aw
 }
 
 pub(super) async fn rules(client: &Client, listener: &str, known: &BTreeSet<String>) -> Result<AwsAnswer, Failure> {
+    let page = i32::try_from(RULES_PER_PAGE).unwrap_or(i32::MAX);
     let mut found: BTreeMap<String, sdk::Rule> = BTreeMap::new();
     let mut marker = None;
     loop {
-        let page = client.describe_rules().listener_arn(listener).set_marker(marker).send().await?;
+        let page = client.describe_rules().listener_arn(listener).page_size(page).set_marker(marker).send().await?;
         for rule in page.rules().iter().filter(|r| r.is_default() != Some(true)) {
             if let Some(arn) = rule.rule_arn() {
                 found.insert(arn.to_owned(), rule.clone());
