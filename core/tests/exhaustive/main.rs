@@ -38,6 +38,7 @@ const CALM: Bounds = Bounds { faults: 0, leaders: 0, slow: false };
 /// Without faults, but with time that passes at any moment.
 const SLOW: Bounds = Bounds { slow: true, ..CALM };
 const FAULT: Bounds = Bounds { faults: 1, ..CALM };
+const FAULTS: Bounds = Bounds { faults: 2, ..CALM };
 const LEADER: Bounds = Bounds { leaders: 1, ..CALM };
 /// Everything at once: too much to be searched to its end so far.
 const FULL: Bounds = Bounds { faults: 2, leaders: 1, slow: true };
@@ -49,7 +50,7 @@ fn one_host_that_two_namespaces_want() {
 
 #[test]
 fn a_wildcard_and_a_host_under_it() {
-    prove(Scene::Wildcard, &bounds(&[SLOW, FAULT], &[SLOW, FAULT, LEADER]));
+    prove(Scene::Wildcard, &bounds(&[SLOW, FAULT], &[SLOW, FAULT, LEADER, FAULTS]));
 }
 
 /// An engine that works on a broken precondition is caught: otherwise the search above would prove nothing. Each within the
