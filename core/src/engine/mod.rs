@@ -457,10 +457,10 @@ impl Engine {
 
     /// The plan as the incremental way has it now.
     #[must_use]
-    pub fn current_plan(&mut self, now: Now) -> BTreeMap<PartKey, Part> {
+    pub fn current_plan(&mut self, now: Now) -> &BTreeMap<PartKey, Part> {
         self.expire_timers(now.mono);
         self.replan(now);
-        self.parts.clone()
+        &self.parts
     }
 
     /// Whether nothing is under way and nothing could be sent.

@@ -2,11 +2,16 @@
 //!
 //! A state is stored as a 128-bit hash of what follows, in a fixed order:
 //!
-//! * AWS without what it made up (ids, times), all claims, apps and children;
-//! * the calls in flight as a set (which slot a call has is nobody's business: this is the symmetry that is reduced),
-//!   the effects that may still come; the faults and leader changes left; the script;
-//! * of the engine: its current plan (names of steps, what is waited for, what is held) and what it knows of AWS: rules, records
-//!   and targets, and whether it knows them.
+//! * AWS without times and ids of changes, all claims, apps and children;
+//! * the calls in flight as a set, the effects that may still come, the script, and whether this leader still waits for
+//!   its predecessor's calls;
+//! * of the engine: its current plan (names of steps, what is waited for, what is held) and what it knows of AWS:
+//!   rules, records and targets, and whether it knows them.
+//!
+//! Writes of claims are compared by what they mean. A version or UID in one says one thing only: whether it still meets
+//! the claim it was made for; that is compared instead ([`State::meets`]). The number itself depends on how many other
+//! objects were written before, and no decision and no refusal rests on it. ARNs are the model's: they depend on what is
+//! made and how often, not on what else was made in between. This and the set of calls are the symmetry that is reduced.
 //!
 //! Left out: the clocks, the engine's back-offs, the ages of what it has read, its counters and the order in which
 //! tenants were served. Two states that differ only in these are searched once, from the one met first. So the search
@@ -14,15 +19,29 @@
 //! one particular back-off beside an otherwise equal state can hide behind it. Random histories, which merge nothing,
 //! look there.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use gatehouse_virtual::short;
+use gatehouse_core::plan::{KubeWrite, Order};
+use gatehouse_crds::HostClaimStatus;
 
 use crate::state::State;
 
 /// Two hashers with different beginnings: 128 bits, so that a collision among a million states is out of the question.
 struct Twin(DefaultHasher, DefaultHasher);
+
+impl Twin {
+    fn new() -> Twin {
+        let mut out = Twin(DefaultHasher::new(), DefaultHasher::new());
+        1_u8.hash(&mut out.1);
+        out
+    }
+
+    fn sum(&self) -> u128 {
+        u128::from(self.0.finish()) << 64 | u128::from(self.1.finish())
+    }
+}
 
 impl Hasher for Twin {
     fn finish(&self) -> u64 {
@@ -34,22 +53,58 @@ impl Hasher for Twin {
     }
 }
 
+pub fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Of a claim's status: no times, no ids of changes.
+fn remembered(status: &HostClaimStatus) -> impl Hash {
+    let zones: BTreeSet<&String> = status.dns_changes.keys().collect();
+    let admitted: Vec<_> = status.admitted.iter().map(|(app, admitted)| (app, admitted.generation)).collect();
+    let times = (status.released_at.is_some(), status.revoked_at.is_some());
+    hash(&(status.state, &status.placement, &status.apps, &status.transfer_to, times, zones, admitted))
+}
+
 impl State {
+    /// What an explored call means, without what was made up on the way here: versions, UIDs, times.
+    pub fn print(&self, order: &Order) -> u64 {
+        match order {
+            Order::Kube(KubeWrite::ClaimStatus { name, status, .. }) => {
+                let status: HostClaimStatus = serde_json::from_str(status).unwrap();
+                hash(&("status", name, remembered(&status)))
+            }
+            Order::Kube(KubeWrite::DeleteClaim { name, .. }) => hash(&("delete", name)),
+            Order::Kube(KubeWrite::CreateClaim { name, spec }) => hash(&("create", name, &spec.namespace)),
+            other => hash(other),
+        }
+    }
+
+    /// Whether what a call under way names is still there as it was then.
+    fn meets(&self, order: &Order) -> bool {
+        let claims = &self.cluster.world.claims;
+        match order {
+            Order::Kube(KubeWrite::ClaimStatus { name, resource_version, .. })
+            | Order::Kube(KubeWrite::DeleteClaim { name, resource_version, .. }) => {
+                claims.get(name).is_some_and(|c| c.meta.resource_version == *resource_version)
+            }
+            _ => true,
+        }
+    }
+
     pub fn essence(&mut self) -> u128 {
-        let mut out = Twin(DefaultHasher::new(), DefaultHasher::new());
-        1_u8.hash(&mut out.1);
+        let mut out = Twin::new();
         let aws = &self.aws;
-        self.aws_hash
-            .get_or_insert_with(|| {
-                let mut hasher = DefaultHasher::new();
-                aws.essence().to_string().hash(&mut hasher);
-                hasher.finish()
-            })
-            .hash(&mut out);
+        let of_aws = self.aws_hash.get_or_insert_with(|| {
+            let mut hasher = DefaultHasher::new();
+            aws.hash_essence(&mut hasher);
+            hasher.finish()
+        });
+        of_aws.hash(&mut out);
         let world = &self.cluster.world;
         for claim in world.claims.values() {
-            (&claim.spec.host, &claim.spec.namespace, claim.status.state, &claim.status.placement).hash(&mut out);
-            (&claim.status.apps, claim.meta.deleting).hash(&mut out);
+            (&claim.spec.host, &claim.spec.namespace, remembered(&claim.status), claim.meta.deleting).hash(&mut out);
         }
         for (key, app) in &world.apps {
             (key, app.meta.deleting, app.meta.finalizer, app.meta.generation).hash(&mut out);
@@ -57,18 +112,24 @@ impl State {
         for (key, child) in &world.children {
             (key, &child.content).hash(&mut out);
         }
-        let mut flights: Vec<String> = self.flights.iter().map(|f| short(&f.order)).collect();
-        flights.sort();
-        let mut ghosts: Vec<(String, bool)> = self.ghosts.iter().map(|g| (short(&g.order), g.former)).collect();
-        ghosts.sort();
-        (flights, ghosts, self.faults, self.leaders, self.script).hash(&mut out);
+        let mut flights: Vec<(u64, bool)> = self.flights.iter().map(|f| (f.print, self.meets(&f.order))).collect();
+        let under_way = flights.len().min(crate::state::IN_FLIGHT);
+        flights[..under_way].sort_unstable();
+        let mut ghosts: Vec<_> = self.ghosts.iter().map(|g| (g.print, g.former, self.meets(&g.order))).collect();
+        ghosts.sort_unstable();
+        let young = self.now < self.elected + self.settings.call_deadline;
+        (flights, ghosts, self.script, young).hash(&mut out);
         let now = self.clock();
         for (key, part) in self.engine.current_plan(now) {
             key.hash(&mut out);
             for step in &part.steps {
                 step.key.what.hash(&mut out);
             }
-            (&part.waiting, &part.held).hash(&mut out);
+            for waiting in &part.waiting {
+                // A change's id is AWS's.
+                waiting.strip_prefix("change ").map_or(waiting.as_str(), |_| "change").hash(&mut out);
+            }
+            part.held.hash(&mut out);
         }
         let observed = self.engine.observed();
         for (key, shard) in &observed.shards {
@@ -80,6 +141,16 @@ impl State {
         for (key, cell) in &observed.targets {
             (key, cell.known()).hash(&mut out);
         }
-        u128::from(out.0.finish()) << 64 | u128::from(out.1.finish())
+        out.sum()
+    }
+
+    /// What stale reads would show now.
+    pub fn past(&self) -> u128 {
+        let mut out = Twin::new();
+        let recent = self.before.iter().filter(|(_, b)| self.now < b.at + self.settings.consistency_window);
+        for (object, before) in recent {
+            (object, before.print).hash(&mut out);
+        }
+        out.sum()
     }
 }

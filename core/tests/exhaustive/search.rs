@@ -1,16 +1,15 @@
 //! Depth first over all choices, with the hashes of states that were met.
+//!
+//! What uses up a bound (a fault, a leader change) is tried after everything else: then most states that it comes back
+//! to are known already, with more left ([`Met`]).
 
-use std::collections::HashSet;
 use std::fmt;
+use std::time::{Duration, Instant};
 
-use awsim_model::api::{elbv2 as elb, route53 as r53};
-use awsim_model::settings::quota;
-use awsim_model::{Caller, Millis};
-use gatehouse_core::{ClusterId, Settings};
-use gatehouse_virtual::Cluster;
-
-use crate::invariants::{FOREIGN, ZONE};
-use crate::state::{Choice, IN_FLIGHT, Lie, State};
+use crate::choice::Choice;
+use crate::met::Met;
+use crate::scene::{SCRIPT, Scene, start};
+use crate::state::{IN_FLIGHT, Lie, State};
 
 /// What may go wrong on one path.
 #[derive(Clone, Copy, Debug)]
@@ -21,23 +20,23 @@ pub struct Bounds {
     pub slow: bool,
 }
 
-/// What the two namespaces want.
-#[derive(Clone, Copy, Debug)]
-pub enum Scene {
-    /// Each has a host of its own, and both want a third.
-    SameHost,
-    /// Each has a host of its own; one also wants a wildcard above the other's.
-    Wildcard,
-}
-
 pub struct Report {
     scene: Scene,
     bounds: Bounds,
     pub states: usize,
+    searched: usize,
     transitions: usize,
     depth: usize,
     ends: usize,
+    took: Duration,
     pub broken: Option<String>,
+}
+
+/// The most memory this process has had, for people; other searches may run in it.
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).map(str::trim);
+    most.unwrap_or("an unknown amount").to_owned()
 }
 
 impl fmt::Display for Report {
@@ -45,200 +44,94 @@ impl fmt::Display for Report {
         write!(
             f,
             "{:?}: 2 namespaces, 3 hosts, 2 rules an ALB and 2 shards, {IN_FLIGHT} calls in flight, {} faults, {} leader changes, \
-             time passes {}: {} states, {} transitions, depth {}, {} at rest",
+             time passes {}: {} states, {} searched, {} transitions, depth {}, {} at rest; {:.0?}, {} at most",
             self.scene,
             self.bounds.faults,
             self.bounds.leaders,
             if self.bounds.slow { "at any moment" } else { "when no call is in flight" },
             self.states,
+            self.searched,
             self.transitions,
             self.depth,
-            self.ends
+            self.ends,
+            self.took,
+            peak()
         )
     }
 }
 
-const BALANCER: &str = r#"
-default: true
-region: eu-central-1
-vpcId: vpc-0123456789abcdef0
-subnets: [{id: subnet-0aaa, zone: eu-central-1a, cidrs: [10.0.0.0/24]}, {id: subnet-0bbb, zone: eu-central-1b, cidrs: [10.0.1.0/24]}]
-securityGroups: [sg-0ccc]
-scheme: internet-facing
-certificates: {default: "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-4000-8000-000000000001"}
-edge: {port: 8080, replicas: 1}
-limits: {shards: 2}
-"#;
-
-fn app(cluster: &mut Cluster, namespace: &str, hosts: &str) {
-    let spec = format!("hosts: {hosts}\nroutes: [{{path: /, backends: [{{service: web, port: 8080}}]}}]\n");
-    cluster.apply_app(namespace, "app", &spec);
-}
-
-/// What happens at some moment of every path: the first holder goes, and the other one's turn comes.
-const SCRIPT: [fn(&mut Cluster); 1] = [|cluster| cluster.delete_app("team-a", "app")];
-
-fn start(scene: Scene, bounds: Bounds, lie: Lie) -> State {
-    let settings = Settings {
-        cluster_id: ClusterId("test".into()),
-        record_ttl: 5_000,
-        release_grace: 1_500,
-        revocation_grace: 60,
-        ..Settings::default()
-    };
-    let mut aws = awsim_model::Settings::instant();
-    // One is the stranger's, one is kept spare.
-    aws.quotas.set(quota::RULES, 4).unwrap();
-    let mut state = State::new(settings, aws, bounds.faults, bounds.leaders, lie);
-    let cluster = &mut state.cluster;
-    for ns in ["team-a", "team-b"] {
-        cluster.namespace(ns);
-        cluster.service(ns, "web", 8080);
-        let spec =
-            format!("namespaces: {{names: [{ns}]}}\ngrants: [{{domains: [example.com]}}]\nloadBalancers: [public]\n");
-        cluster.policy(ns, &spec);
-    }
-    cluster.load_balancer("public", BALANCER);
-    state.elect();
-    run(&mut state, 30_000);
-    foreign(&mut state);
-    // The audit sees it, so that it counts.
-    run(&mut state, 700_000);
-    match scene {
-        Scene::SameHost => {
-            app(&mut state.cluster, "team-a", "[a.example.com, both.example.com]");
-            app(&mut state.cluster, "team-b", "[b.example.com, both.example.com]");
-        }
-        Scene::Wildcard => {
-            app(&mut state.cluster, "team-a", "[a.example.com, both.example.com]");
-            app(&mut state.cluster, "team-b", "['*.example.com']");
-        }
-    }
-    state.settle();
-    state
-}
-
-/// A record and a rule that are none of ours.
-fn foreign(state: &mut State) {
-    let caller = Caller::admin("stranger");
-    let set = r53::ResourceRecordSet {
-        name: "foreign.example.com".into(),
-        kind: "CNAME".into(),
-        ttl: Some(60),
-        resource_records: Some(vec![r53::ResourceRecord { value: FOREIGN.into() }]),
-        ..Default::default()
-    };
-    let changes = vec![r53::Change { action: "CREATE".into(), resource_record_set: set }];
-    let change_batch = r53::ChangeBatch { comment: None, changes };
-    let call = r53::ChangeResourceRecordSets { hosted_zone_id: ZONE.into(), change_batch };
-    state.aws.ask(Millis(state.now), &caller, call).unwrap();
-    let listener = state.aws.live_listeners(Millis(state.now)).into_iter().find(|l| l.port == 443).unwrap();
-    let condition = elb::RuleCondition {
-        field: Some("host-header".into()),
-        host_header_config: Some(elb::HostHeaderConfig {
-            values: Some(vec!["foreign.example.com".into()]),
-            regex_values: None,
-        }),
-        ..Default::default()
-    };
-    let action = elb::Action {
-        kind: "fixed-response".into(),
-        fixed_response_config: Some(elb::FixedResponseConfig { status_code: "404".into(), ..Default::default() }),
-        ..Default::default()
-    };
-    let call = elb::CreateRule {
-        listener_arn: listener.listener_arn,
-        conditions: vec![condition],
-        priority: 1,
-        actions: vec![action],
-        ..Default::default()
-    };
-    state.aws.ask(Millis(state.now), &caller, call).unwrap();
-}
-
-fn run(state: &mut State, ms: u64) {
-    let end = state.now + ms;
-    state.settle();
-    while let Some(next) = state.next_moment().filter(|next| *next <= end) {
-        state.advance(next);
-    }
-    state.now = end;
-}
-
-/// Longer than every grace and several audits.
-const REST: u64 = 2 * 3_600_000;
-
-/// Lets time pass until something of the essence changes; false if it has come to rest instead.
-fn pass(state: &mut State, before: u128) -> bool {
-    let end = state.now + REST;
-    while let Some(next) = state.next_moment().filter(|next| *next <= end) {
-        state.advance(next);
-        if state.broken.is_some() || state.essence() != before {
-            return true;
-        }
-    }
-    false
-}
-
 struct Frame {
-    state: State,
-    essence: u128,
-    choices: std::vec::IntoIter<Choice>,
+    /// Gone when its last choice is under way.
+    state: Option<State>,
+    choices: Vec<Choice>,
     how: String,
 }
 
 /// Searches everything within the bounds; stops at the first state that breaks an invariant, with the way there.
 pub fn search(scene: Scene, bounds: Bounds, lie: Lie) -> Report {
-    let mut report = Report { scene, bounds, states: 0, transitions: 0, depth: 0, ends: 0, broken: None };
-    let mut met: HashSet<u128> = HashSet::new();
+    let mut report = Report {
+        scene,
+        bounds,
+        states: 0,
+        searched: 0,
+        transitions: 0,
+        depth: 0,
+        ends: 0,
+        took: Duration::ZERO,
+        broken: None,
+    };
+    let began = Instant::now();
+    let mut met = Met::default();
     let mut stack: Vec<Frame> = Vec::new();
     let mut first = start(scene, bounds, lie);
-    let essence = first.essence();
-    met.insert(essence);
-    let choices = first.choices(SCRIPT.len()).into_iter();
-    stack.push(Frame { state: first, essence, choices, how: "start".into() });
+    met.insert(&mut first);
+    let choices = first.choices(SCRIPT.len());
+    stack.push(Frame { state: Some(first), choices, how: "start".into() });
     while let Some(frame) = stack.last_mut() {
-        let Some(choice) = frame.choices.next() else {
+        let (Some(choice), Some(held)) = (frame.choices.pop(), &frame.state) else {
             stack.pop();
             continue;
         };
-        if matches!(choice, Choice::Pass) && !bounds.slow && !frame.state.flights.is_empty() {
+        if matches!(choice, Choice::Pass) && !bounds.slow && !held.flights.is_empty() {
             continue;
         }
         report.transitions += 1;
-        let how = frame.state.describe(&choice);
-        let mut state = frame.state.clone();
-        let mut rest = None;
-        if matches!(choice, Choice::Pass) {
-            if !pass(&mut state, frame.essence) {
-                let alone = state.flights.is_empty() && state.ghosts.is_empty() && state.script == SCRIPT.len();
-                if alone {
-                    report.ends += 1;
-                    rest = state.check_rest();
-                }
-                if rest.is_none() {
-                    continue;
-                }
+        let how = held.describe(&choice);
+        // The last choice takes the state itself; with a fault left, stale reads may follow.
+        let last = frame.choices.is_empty() && held.faults == 0;
+        let mut state = if last { frame.state.take().unwrap() } else { held.clone() };
+        state.take(&choice, &SCRIPT);
+        if state.faults > 0 && !matches!(choice, Choice::Stale(..)) {
+            let stale = (0..state.reads).map(|which| Choice::Stale(Box::new(choice.clone()), which));
+            frame.choices.splice(0..0, stale);
+        }
+        let mut broken = state.broken.clone();
+        let mut new = false;
+        if std::mem::take(&mut state.rested) {
+            if state.flights.is_empty() && state.ghosts.is_empty() && state.script == SCRIPT.len() {
+                report.ends += 1;
+                broken = broken.or_else(|| state.check_rest());
             }
         } else {
-            state.take(&choice, &SCRIPT);
+            new = met.insert(&mut state);
         }
-        let broken = rest.or_else(|| state.check());
-        let essence = state.essence();
+        if new {
+            broken = broken.or_else(|| state.check());
+        }
         if let Some(broken) = broken {
             let way: Vec<&str> = stack.iter().map(|f| f.how.as_str()).chain([how.as_str()]).collect();
             report.broken = Some(format!("{broken}\nthe way there:\n{}", way.join("\n")));
             break;
         }
-        if met.insert(essence) {
-            let choices = state.choices(SCRIPT.len()).into_iter();
-            stack.push(Frame { state, essence, choices, how });
+        if new {
+            let choices = state.choices(SCRIPT.len());
+            stack.push(Frame { state: Some(state), choices, how });
             report.depth = report.depth.max(stack.len());
-            if met.len().is_multiple_of(20_000) {
-                println!("{scene:?}: {} states, {} open", met.len(), stack.len());
+            if met.searched.is_multiple_of(50_000) {
+                println!("{scene:?}: {} searched, {} open, {:.0?}", met.searched, stack.len(), began.elapsed());
             }
         }
     }
-    report.states = met.len();
+    (report.states, report.searched, report.took) = (met.states(), met.searched, began.elapsed());
     report
 }

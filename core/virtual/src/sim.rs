@@ -248,7 +248,7 @@ impl Sim {
     /// The incremental plan against the one made from scratch. When to look again is not compared: the incremental
     /// one rounds a moment that has passed up to the next.
     pub fn plans_differ(&mut self, now: Now, statuses: bool) -> Option<String> {
-        let incremental = self.engine.current_plan(now);
+        let incremental = self.engine.current_plan(now).clone();
         let full = self.engine.full_plan(now);
         let keys: std::collections::BTreeSet<_> = full.keys().chain(incremental.keys()).collect();
         // A load balancer's and a policy's status and a Region's certificates are looked at once a second, not at every

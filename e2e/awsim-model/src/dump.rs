@@ -1,5 +1,7 @@
 //! The state as JSON, for people and for comparison.
 
+use std::hash::{Hash, Hasher};
+
 use serde_json::{Map, Value, json};
 
 use crate::Aws;
@@ -18,6 +20,37 @@ impl Aws {
     /// in order, retries and waits have the same essence.
     pub fn essence(&self) -> Value {
         self.tree(None)
+    }
+
+    /// What [`Aws::essence`] says, into a hasher, for searches that look at many states. ARNs go in as they are, for
+    /// callers remember them: it tells apart a rule from its equal that was made after it was deleted.
+    pub fn hash_essence(&self, out: &mut impl Hasher) {
+        let tags = |arn: &str| self.elb.tags.get(arn).map(|tagged| &tagged.tags);
+        for lb in self.elb.load_balancers.values() {
+            (&lb.name, &lb.scheme, &lb.ip_address_type, &lb.security_groups, &lb.attributes, tags(&lb.arn)).hash(out);
+            lb.addresses.keys().for_each(|subnet| subnet.hash(out));
+            for listener in lb.listeners.values().filter_map(|arn| self.elb.listeners.get(arn)) {
+                let Listener { port, protocol, ssl_policy, certificate, certificates, default_actions, .. } =
+                    &**listener;
+                (port, protocol, ssl_policy, certificate, certificates, default_actions, tags(&listener.arn)).hash(out);
+                for rule in listener.rules.values().filter_map(|arn| self.elb.rules.get(arn)) {
+                    (&rule.arn, rule.priority, &rule.conditions, &rule.actions, tags(&rule.arn)).hash(out);
+                }
+            }
+        }
+        for group in self.elb.groups.values() {
+            let Group { name, protocol, protocol_version, port, target_type, attributes, health_check, .. } = &**group;
+            (name, protocol, protocol_version, port, target_type, attributes, health_check).hash(out);
+            (&group.arn, tags(&group.arn), group.used_by.is_empty()).hash(out);
+            let targets = group.targets.iter().filter(|(_, target)| target.draining_until.is_none());
+            targets.for_each(|(key, _)| key.hash(out));
+        }
+        for zone in self.route53.zones.values() {
+            (&zone.id, &zone.name, zone.private, zone.records.values().collect::<Vec<_>>()).hash(out);
+        }
+        for certificate in self.acm.certificates.values() {
+            (&certificate.names, certificate.imported, &certificate.tags, &certificate.key_algorithm).hash(out);
+        }
     }
 
     fn tree(&self, now: Option<Millis>) -> Value {
