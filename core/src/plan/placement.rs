@@ -14,6 +14,7 @@ use crate::identity::{ShardKey, claim_name};
 use crate::time::Mono;
 use crate::world::LoadBalancerFacts;
 
+use super::owner::Owner;
 use super::{Draft, NamespaceLoad, ShardLoad, View};
 
 /// Seconds an ALB keeps an idle client's connection unless told otherwise.
@@ -125,9 +126,15 @@ fn left_behind(draft: &mut Draft<'_>, host: &Host, name: &str, lb: &LoadBalancer
             // Never published here: nobody has learned the old address.
             continue;
         }
-        if !super::record::points_to(&view, &records, &new)
-            || super::record::published(&view, host, &zone) != Some(true)
-        {
+        // Another cluster's records follow no move of ours; they lead elsewhere, or the old side stays.
+        let away = match super::owner::owner(&view, &zone, host, lb, &records) {
+            Owner::HandedOver(_) => !shards(name, placement).any(|s| super::record::points_to(&view, &records, &s)),
+            _ => {
+                super::record::points_to(&view, &records, &new)
+                    && super::record::published(&view, host, &zone) == Some(true)
+            }
+        };
+        if !away {
             return false;
         }
         let flipped = view.memory.flipped.get(&(zone.clone(), host.clone())).copied();

@@ -1,5 +1,7 @@
 //! Facts of a Region and of the account.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::aws::AwsCall;
 use crate::certificates::Certificates;
 use crate::identity::ClusterId;
@@ -9,12 +11,31 @@ use super::{Draft, View};
 
 pub(super) fn plan(draft: &mut Draft<'_>, region: &str) {
     let seldom = draft.view.settings.audit_seldom;
-    draft.need(Scope::Limits(region.into()), region, AwsCall::ReadLimits, seldom);
+    let age = limits_age(&draft.view, region);
+    draft.need(Scope::Limits(region.into()), region, AwsCall::ReadLimits, age);
     certificates(draft, region);
     let prefix = ClusterId::LOAD_BALANCER_PREFIX.to_owned();
     draft.need(Scope::LoadBalancers(region.into()), region, AwsCall::ReadLoadBalancers { prefix }, seldom);
     let prefix = draft.view.settings.cluster_id.target_group_prefix();
     draft.need(Scope::Groups(region.into()), region, AwsCall::ReadTargetGroups { prefix }, seldom);
+}
+
+/// How old the account's numbers may be. Where one of them binds, or nearly, somebody is probably asking AWS for more.
+fn limits_age(view: &View<'_>, region: &str) -> u64 {
+    let Some(limits) = view.observed.limits.get(region).and_then(|c| c.last()) else { return 0 };
+    let here = |lb: &String| view.world.load_balancers.get(lb).is_some_and(|lb| lb.spec.region == region);
+    let full = view.load.iter().filter(|(shard, _)| here(&shard.load_balancer)).any(|(shard, load)| {
+        let observed = view.observed.shards.get(shard);
+        let rules = observed.and_then(|s| s.rules.last()).map_or(0, BTreeMap::len);
+        let certificates = observed.and_then(|s| s.certificates.last()).map_or(0, BTreeSet::len);
+        let near = |used: usize, quota: u32| used + 2 >= usize::try_from(quota).unwrap_or(usize::MAX);
+        near(rules, limits.rules)
+            || near(certificates, limits.certificates)
+            || load.groups() + 1 >= limits.target_groups
+            || (load.groups() + 1).saturating_mul(super::group::pods_at_most(view)) > limits.targets
+    });
+    let full = full || view.observed.groups_in(region) + 1 >= limits.region_target_groups;
+    if full { view.settings.audit_often } else { view.settings.audit_seldom }
 }
 
 fn certificates(draft: &mut Draft<'_>, region: &str) {

@@ -199,6 +199,12 @@ fn another_cluster_takes_a_name() {
     assert_eq!(records(&mut sim), theirs, "{}", sim.tail());
     assert_eq!(dns(&sim, "team-a", "shop").reason, "HandedOver");
     assert_eq!(sim.edge_of("shop.example.com").as_deref(), Some("team-a"), "it is served on");
+    // A move of the namespace ends all the same: nobody comes to the old side by that name.
+    sim.cluster.request("public", "move", "namespace=team-a shard=1");
+    sim.run(2 * 3_600_000);
+    let status = sim.cluster.world.load_balancers["public"].status.clone();
+    assert_eq!((status.requests[0].state, status.moves.len()), (RequestState::Done, 0), "{:?}", status.requests);
+    assert_eq!(records(&mut sim), theirs, "{}", sim.tail());
 }
 
 /// Two clusters with weighted records of one name live side by side.

@@ -57,6 +57,23 @@ fn a_full_shard_opens_the_next_and_an_empty_one_goes() {
     assert_eq!(balancers(&sim), 1, "{}", sim.tail());
 }
 
+/// What is held for a quota follows its raise within ten minutes, not at the look of six hours.
+#[test]
+fn a_raised_quota_is_noticed_where_it_binds() {
+    let mut sim = start(3);
+    sim.cluster.load_balancer("public", &format!("{BALANCER}limits: {{shards: 1}}\n"));
+    for ns in ["team-a", "team-b", "team-c"] {
+        publish(&mut sim, ns, 0);
+        sim.run(30_000);
+    }
+    assert_eq!(sim.client("team-c-0.example.com"), None, "{}", sim.tail());
+    sim.run(60_000);
+    sim.aws.settings_mut().quotas.set(awsim_model::settings::quota::RULES, 100).unwrap();
+    sim.run(11 * 60_000);
+    assert_eq!(sim.client("team-c-0.example.com").as_deref(), Some("team-c"), "{}", sim.tail());
+    assert!(sim.quota_refusals.is_empty(), "a call was wasted");
+}
+
 /// A host that fits its namespace's shard only by merging rules goes to one that stands and has a rule to give.
 #[test]
 fn a_standing_shard_with_room_is_used_before_rules_are_merged() {

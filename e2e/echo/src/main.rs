@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-/// A server that answers each request with what it saw of it, as JSON; HTTP/1.1 and HTTP/2 without TLS.
+/// A server that answers each request with what it saw of it, as JSON; HTTP/1.1 and HTTP/2 without TLS. A gRPC call gets
+/// the JSON as its message, with the status in the trailers.
 ///
 /// Paths: /healthz answers "ok"; /slow?ms=N answers after N milliseconds; /status?code=N answers with that status.
 /// SIGTERM lets running requests end.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::combinators::WithTrailers;
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Bytes};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -32,6 +33,8 @@ struct Seen<'a> {
     headers: BTreeMap<&'a str, String>,
     body_bytes: usize,
 }
+
+type Grpc = WithTrailers<Full<Bytes>, std::future::Ready<Option<Result<HeaderMap, Infallible>>>>;
 
 struct Identity {
     app: String,
@@ -65,7 +68,11 @@ pub(crate) async fn serve(listen: SocketAddr, app: String) -> Result<()> {
         let identity = Arc::clone(&identity);
         let service = hyper::service::service_fn(move |request| {
             let identity = Arc::clone(&identity);
-            async move { Ok::<_, Infallible>(answer(&identity, request).await) }
+            async move {
+                let grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(is_grpc);
+                let answer = answer(&identity, request).await;
+                Ok::<_, Infallible>(if grpc { as_grpc(answer).await } else { answer.map(Either::Left) })
+            }
         });
         let builder = auto::Builder::new(TokioExecutor::new());
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
@@ -116,6 +123,28 @@ async fn answer<B: Body>(identity: &Identity, request: Request<B>) -> Response<F
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response
+}
+
+fn is_grpc(content_type: &header::HeaderValue) -> bool {
+    content_type == "application/grpc" || content_type.as_bytes().starts_with(b"application/grpc+")
+}
+
+/// The same as one gRPC message with the status in the trailers: 0, or 2 (UNKNOWN) unless the answer was 200.
+async fn as_grpc(answer: Response<Full<Bytes>>) -> Response<Either<Full<Bytes>, Grpc>> {
+    let (head, body) = answer.into_parts();
+    let message = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+    frame.extend(&message);
+    let status = if head.status == StatusCode::OK { "0" } else { "2" };
+    let trailers = HeaderMap::from_iter([
+        (header::HeaderName::from_static("grpc-status"), header::HeaderValue::from_static(status)),
+        (header::HeaderName::from_static("grpc-message"), header::HeaderValue::from_static("echoed")),
+    ]);
+    let body: Grpc = Full::new(Bytes::from(frame)).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut answer = Response::new(Either::Right(body));
+    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/grpc"));
+    answer
 }
 
 /// Several headers of one name become one value, as HTTP allows.

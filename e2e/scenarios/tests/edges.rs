@@ -38,6 +38,15 @@ metadata: {name: shop, namespace: team-shop, labels: {team: shop, cost-center: "
 spec:
   hosts: [shop.example.com, open.shop.example.com]
   routes: [{backends: [{service: shop, port: 80}]}]
+---
+apiVersion: gatehouse.dev/v1alpha1
+kind: ExposedApp
+metadata: {name: calls, namespace: team-shop, labels: {team: shop, cost-center: "1001"}}
+spec:
+  hosts: [calls.shop.example.com]
+  routes:
+  - backends: [{service: shop, port: 80}]
+  - {path: /shop.v1.Shop, backendProtocol: GRPC, backends: [{service: shop, port: 80}]}
 "#;
 
 const POLICY: &str = r#"{"spec": {"loadBalancers": ["public", "inside"],
@@ -78,10 +87,11 @@ fn real_edges_keep_to_their_load_balancer_and_roll_without_a_loss() {
     lab.must(&["patch", "exposurepolicy", "team-shop", "--type=merge", "-p", POLICY]).unwrap();
     // The webhook's certificate has to reach the API server first.
     lab.wait("the apps to be admitted", Duration::from_secs(30), || Ok(apply(&lab, INSIDE))).unwrap();
-    for app in ["exposedapp/inner", "exposedapp/shop"] {
+    for app in ["exposedapp/inner", "exposedapp/shop", "exposedapp/calls"] {
         ready(&lab, app);
     }
     inside_only(&lab);
+    calls(&lab);
     rolled_under_load(&lab);
     lab.down().unwrap();
 }
@@ -102,6 +112,34 @@ fn inside_only(lab: &Lab) {
         assert_eq!(lab.get_at(&address, "open.shop.example.com").unwrap().0, 200);
         assert_eq!(lab.get_at(&address, "nobody.shop.example.com").unwrap().0, 404);
     }
+}
+
+/// One message to a path, as a gRPC client sends it, or over HTTP/1.1: head and trailers of the answer.
+fn call(lab: &Lab, path: &str, version: &str) -> String {
+    let message = lab.folder.join("message");
+    std::fs::write(&message, [0, 0, 0, 0, 2, b'h', b'i']).unwrap();
+    let mut command = lab.platform.command("curl");
+    command.args(["-sS", "--max-time", "10", version, "-D", "-", "-o", "/dev/null", "--data-binary"]);
+    command.arg(format!("@{}", message.display())).args(["-H", "content-type: application/grpc", "-H", "te: trailers"]);
+    let out =
+        command.arg("--cacert").arg(lab.folder.join("ca.pem")).arg(format!("https://calls.shop.example.com{path}"));
+    let out = out.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8_lossy(&out.stdout).to_ascii_lowercase()
+}
+
+/// gRPC through the load balancer's second rule and the edge to the app and back, trailers included; pages beside it.
+fn calls(lab: &Lab) {
+    let answer = call(lab, "/shop.v1.Shop/Buy", "--http2");
+    for part in ["http/2 200", "content-type: application/grpc", "grpc-status: 0", "grpc-message: echoed"] {
+        assert!(answer.contains(part), "{part} is missing in {answer}");
+    }
+    let (status, body) = lab.get("https://calls.shop.example.com/page").unwrap();
+    assert_eq!(status, 200, "{body}");
+    assert!(
+        call(lab, "/shop.v1.Shop/Buy", "--http1.1").contains("http/1.1 464"),
+        "the load balancer speaks HTTP/2 here"
+    );
 }
 
 /// A client that asks fifty times a second until it is ended, and writes down every status as it comes (what goes to
