@@ -32,7 +32,7 @@ pub use options::{
     StatusCode,
 };
 pub use path::{Path, PathType};
-pub use render::{INTERNAL_PORT, RESERVED_PREFIX, render};
+pub use render::{GRPC_HEALTH_PATH, INTERNAL_PORT, RESERVED_PREFIX, render};
 pub use table::{Backend, BackendPort, HostRoutes, PortTable, Route, RouteTable, TABLE_VERSION};
 pub use value::{Cidr, Label, Port, Seconds, Size, Weight};
 

@@ -16,6 +16,9 @@ pub const RESERVED_PREFIX: &str = "/.well-known/gatehouse/";
 /// Loopback port on which nginx tells its agent which table its workers run.
 pub const INTERNAL_PORT: u16 = 8079;
 
+/// The gRPC method on the admin port by which a load balancer asks for the health of an edge that it speaks gRPC with.
+pub const GRPC_HEALTH_PATH: &str = "/AWS.ALB/healthcheck";
+
 /// Renders the configuration an edge runs for this table. A pure function: equal tables give equal text.
 #[must_use]
 pub fn render(table: &RouteTable) -> String {

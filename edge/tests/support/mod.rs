@@ -259,17 +259,22 @@ pub static RELEASED: AtomicUsize = AtomicUsize::new(0);
 /// request's head, `/drip` sends half of its answer and waits for a request for `/release`. Names such as `web.1` and
 /// `web.2` are two pods of the Service `web`.
 pub fn backends(names: &'static [&'static str]) {
+    pods(names, |name, listener| {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || backend(name, stream));
+        }
+    });
+}
+
+/// Pods that listen on port 9000, each served by a thread of its own, and the DNS server that knows them.
+pub fn pods(names: &'static [&'static str], serve: fn(&'static str, TcpListener)) {
     let mut zone = BTreeMap::new();
     for (i, name) in names.iter().enumerate() {
         let address = Ipv4Addr::new(127, 0, 9, u8::try_from(i).unwrap() + 1);
         let service = name.split('.').next().unwrap();
         zone.entry(format!("{service}.team-a.svc.cluster.local")).or_insert_with(Vec::new).push(address);
         let listener = TcpListener::bind((address, 9000)).unwrap();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                thread::spawn(move || backend(name, stream));
-            }
-        });
+        thread::spawn(move || serve(name, listener));
     }
     let zone = Arc::new(zone);
     let socket = UdpSocket::bind((DNS, 53)).unwrap();
@@ -281,7 +286,7 @@ pub fn backends(names: &'static [&'static str]) {
     });
 }
 
-fn backend(name: &str, stream: TcpStream) {
+pub fn backend(name: &str, stream: TcpStream) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut head = Vec::new();
