@@ -329,7 +329,11 @@ fn merge(
             let timeout = route.timeout.unwrap_or(default_seconds("60s")).min(cap);
             let mut options = route.options.clone();
             // As a timeout, a size above the load balancer's is cut to it: the platform may lower it at any time.
-            options.max_body_size = options.max_body_size.filter(|size| *size < body);
+            options.max_body_size = match options.backend_protocol {
+                // Without a size a stream of gRPC has none, so there the load balancer's must be written.
+                BackendProtocol::Grpc => options.max_body_size.map(|size| size.min(body)),
+                BackendProtocol::Http | BackendProtocol::H2c => options.max_body_size.filter(|size| *size < body),
+            };
             routes.insert(key, Route { backends, timeout, allow: served.app.allow.clone(), options });
         }
     }

@@ -54,7 +54,8 @@ const RESPONSE_RESERVED: [&str; 13] = [
     "upgrade",
     "via",
 ];
-const RESPONSE_RESERVED_PREFIXES: [&str; 5] = ["access-control-", "proxy-", "x-accel-", "x-amzn-", "x-forwarded-"];
+const RESPONSE_RESERVED_PREFIXES: [&str; 6] =
+    ["access-control-", "grpc-", "proxy-", "x-accel-", "x-amzn-", "x-forwarded-"];
 
 macro_rules! header_type {
     ($(#[$doc:meta])* $name:ident, $reserved:expr, $prefixes:expr) => {

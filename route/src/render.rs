@@ -5,10 +5,12 @@ mod cors;
 
 use std::collections::BTreeMap;
 
-use answer::{answer, forwarded, zone_name};
+use answer::{answer, forwarded, grpc, zone_name};
 
 use crate::nginx::{Arg, Directive, Hex, block, entry, quoted, simple};
-use crate::{Backend, BackendPort, Host, HostRoutes, Path, PathType, Port, PortTable, Route, RouteTable};
+use crate::{
+    Backend, BackendPort, BackendProtocol, Host, HostRoutes, Path, PathType, Port, PortTable, Route, RouteTable,
+};
 
 /// Paths below this are the platform's: the edge answers its table hash there, before any access rule.
 pub const RESERVED_PREFIX: &str = "/.well-known/gatehouse/";
@@ -54,6 +56,9 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         // The longest origin with the words before it, and the longest header name, each fit a bucket.
         simple("map_hash_bucket_size", [Arg::Number(512)]),
         simple("proxy_headers_hash_bucket_size", [Arg::Number(128)]),
+        // By prior knowledge, beside HTTP/1.1 on the same port. The default server's word alone would not do: nginx asks
+        // it when a connection comes, then each host's own for each request, and answers 421 where it is off.
+        simple("http2", [Arg::Word("on")]),
         simple("keepalive_timeout", [Arg::Unit("", u64::from(idle) + 15, "s")]),
         // Without it every idle connection of the load balancer breaks at each reload.
         simple("keepalive_min_timeout", [Arg::Word("10s")]),
@@ -92,7 +97,10 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         // A flood of refused requests must not become a flood of log lines.
         simple("limit_req_log_level", [Arg::Word("info")]),
     ];
-    out.extend(forwarded());
+    out.extend(forwarded(BackendProtocol::Http));
+    if each(table).any(|place| place.route.options.backend_protocol == BackendProtocol::Grpc) {
+        out.extend(grpc());
+    }
     out.extend(upstreams(table));
     out.extend(splits(table));
     out.extend(limits(table));
@@ -112,10 +120,6 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         }
     }
     out
-}
-
-fn header(name: &'static str, variable: &'static str) -> Directive {
-    simple("proxy_set_header", [quoted(name), Arg::Word(variable)])
 }
 
 /// One route where it stands in the table.
@@ -142,19 +146,21 @@ fn each(table: &RouteTable) -> impl Iterator<Item = Place<'_>> {
     })
 }
 
-/// One upstream per twin Service and port, not per route: thousands of zones would cost seconds and a gigabyte. Only
-/// session affinity needs its own, because the cookie is a property of the upstream.
+/// One upstream per twin Service, port and protocol, not per route: thousands of zones would cost seconds and a
+/// gigabyte. A kept connection speaks one protocol; and session affinity needs an upstream of its own, because the cookie
+/// is a property of it.
 fn upstreams(table: &RouteTable) -> Vec<Directive> {
-    let mut distinct: BTreeMap<(&crate::Label, &BackendPort, Option<Vec<Arg>>), String> = BTreeMap::new();
+    type Key<'a> = (&'a crate::Label, &'a BackendPort, Option<Vec<Arg>>, BackendProtocol);
+    let mut distinct: BTreeMap<Key<'_>, String> = BTreeMap::new();
     for place in each(table) {
         for backend in &place.route.backends {
-            let key = (&backend.service, &backend.port, sticky(&place));
+            let key = (&backend.service, &backend.port, sticky(&place), place.route.options.backend_protocol);
             distinct.entry(key).or_insert_with(|| upstream_name(&place, backend));
         }
     }
     distinct
         .into_iter()
-        .map(|((service, port, sticky), name)| {
+        .map(|((service, port, sticky, _), name)| {
             let fqdn = format!("{service}.{}.svc.{}", table.namespace, table.cluster_domain);
             // Readiness in Kubernetes is the truth; with max_fails one slow replica could empty the group.
             let server = match port {
@@ -180,10 +186,14 @@ fn upstreams(table: &RouteTable) -> Vec<Directive> {
 
 fn upstream_name(place: &Place<'_>, backend: &Backend) -> String {
     let Backend { service, port, .. } = backend;
-    let content = match sticky(place) {
+    let mut content = match sticky(place) {
         None => format!("{service} {port:?}"),
         Some(sticky) => format!("{service} {port:?} {sticky:?}"),
     };
+    let protocol = place.route.options.backend_protocol;
+    if protocol != BackendProtocol::Http {
+        content = format!("{content} {protocol:?}");
+    }
     format!("u-{}", Hex::of(content.as_bytes()).as_str())
 }
 
@@ -246,7 +256,14 @@ fn splits(table: &RouteTable) -> Vec<Directive> {
 }
 
 fn split_name(route: &Route) -> Hex {
-    Hex::of(format!("{:?}", route.backends).as_bytes())
+    let protocol = route.options.backend_protocol;
+    Hex::of(
+        match protocol {
+            BackendProtocol::Http => format!("{:?}", route.backends),
+            BackendProtocol::H2c | BackendProtocol::Grpc => format!("{:?} {protocol:?}", route.backends),
+        }
+        .as_bytes(),
+    )
 }
 
 fn live(route: &Route) -> impl Iterator<Item = &Backend> {
@@ -256,7 +273,6 @@ fn live(route: &Route) -> impl Iterator<Item = &Backend> {
 fn default_server(port: Port, served: &PortTable, hash: &str) -> Directive {
     let mut body = vec![
         simple("listen", [Arg::Number(u64::from(port.get())), Arg::Word("default_server")]),
-        simple("http2", [Arg::Word("on")]),
         simple("server_name", [Arg::Word("_")]),
     ];
     body.extend(trust(served));

@@ -33,6 +33,18 @@ fn sample() -> Value {
         "backends": [backend("svc-two", json!({"number": 8080})), backend("svc-three", json!({"number": 8080}))],
         "cors": {"allowOrigins": ["*"], "allowMethods": ["PATCH"]}
     });
+    let grpc = json!({
+        "path": "/pack.Service", "pathType": "Prefix", "timeout": "38s", "backendProtocol": "GRPC",
+        "backends": [backend("svc-five", json!({"named": "grpc-port"})), backend("svc-six", json!({"number": 9090}))],
+        "requestHeaders": {"set": {"x-grpc-set": "metadata value"}, "remove": ["x-grpc-gone"]},
+        "responseHeaders": {"set": {"x-grpc-res": "answer value"}, "remove": ["x-grpc-res-gone"]}
+    });
+    let h2c = json!({
+        "path": "/h2c", "pathType": "Prefix", "timeout": "39s", "backendProtocol": "H2C", "stripPrefix": true,
+        "backends": [backend("svc-seven", json!({"number": 9091}))], "maxBodySize": "13Ki",
+        "requestHeaders": {"set": {"x-h2c-set": "another value"}},
+        "cors": {"allowOrigins": ["https://second.example.net"]}
+    });
     let redirect = json!({
         "path": "/redirect", "pathType": "Prefix", "timeout": "35s", "backends": [],
         "redirect": {"scheme": "http", "hostname": "to.example.net", "port": 8443, "path": "/to/there", "statusCode": 308}
@@ -42,7 +54,7 @@ fn sample() -> Value {
         "ports": {"8080": {
             "loadBalancer": "balancer-name", "trusted": ["10.0.7.0/24"], "maxBodySize": "12Ki", "idleTimeout": "36s",
             "hosts": {
-                "exact.example.org": {"routes": [all, split, redirect]},
+                "exact.example.org": {"routes": [all, split, redirect, grpc, h2c]},
                 "*.wild.example.org": {"routes": [{
                     "path": "/wild", "pathType": "Prefix", "timeout": "37s", "backends": [backend("svc-four", json!({"number": 8081}))]
                 }]}

@@ -59,6 +59,14 @@ const OPTIONS: &str = r#"{
       {"path": "/api/exact/", "pathType": "Exact", "timeout": "60s", "backends": [
         {"service": "gh-a", "port": {"number": 8080}, "weight": 1}, {"service": "gh-b", "port": {"number": 8080}, "weight": 1}],
        "cors": {"allowOrigins": ["*"], "allowHeaders": ["x-a"], "exposeHeaders": ["x-b"], "maxAge": "10m"}},
+      {"path": "/pack.Service", "pathType": "Prefix", "timeout": "60s", "backendProtocol": "GRPC",
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}],
+       "requestHeaders": {"remove": ["x-debug"]}, "responseHeaders": {"remove": ["x-powered-by"]}},
+      {"path": "/pack.Split", "pathType": "Exact", "timeout": "1h", "backendProtocol": "GRPC", "maxBodySize": "1Mi",
+       "backends": [
+        {"service": "gh-a", "port": {"number": 8080}, "weight": 1}, {"service": "gh-b", "port": {"number": 8080}, "weight": 1}]},
+      {"path": "/h2", "pathType": "Exact", "timeout": "60s", "backendProtocol": "H2C",
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}], "cors": {"allowOrigins": ["*"]}},
       {"path": "/old", "pathType": "Prefix", "timeout": "60s", "backends": [],
        "redirect": {"hostname": "new.example.com", "path": "/new", "statusCode": 301}},
       {"path": "/here", "pathType": "Exact", "timeout": "60s", "backends": [], "redirect": {"port": 8443}}]}}}}}"#;

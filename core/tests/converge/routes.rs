@@ -25,6 +25,7 @@ routes:
 
     let more = format!(
         "{app}  maxBodySize: 10Mi\n  buffering: 'Off'\n- path: /big\n  backends: [{{service: web, port: 8080}}]\n  \
+         maxBodySize: 60Gi\n- path: /a.Grpc\n  backends: [{{service: web, port: 8080}}]\n  backendProtocol: GRPC\n  \
          maxBodySize: 60Gi\n- path: /old\n  redirect: {{hostname: new.example.com}}\n"
     );
     sim.cluster.app("team-a", "shop", &more);
@@ -39,5 +40,7 @@ routes:
     assert_eq!(route("/").options.max_body_size, Some(Size::parse("10Mi").unwrap()));
     assert_eq!(route("/").options.buffering, gatehouse_route::Buffering::Off);
     assert_eq!(route("/big").options.max_body_size, None, "the load balancer's counts where a route asks for more");
+    let most = Some(port.max_body_size);
+    assert_eq!(route("/a.Grpc").options.max_body_size, most, "without one a stream would have no limit");
     assert!(route("/old").backends.is_empty() && route("/old").options.redirect.is_some());
 }

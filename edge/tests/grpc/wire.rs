@@ -234,6 +234,10 @@ impl Outcome {
         self.trailers.get("grpc-status").or(self.head.get("grpc-status")).map_or("-", |value| value.to_str().unwrap())
     }
 
+    pub fn said(&self) -> Vec<&str> {
+        self.messages.iter().map(String::as_str).collect()
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.head.get(name).map_or("-", |value| value.to_str().unwrap())
     }

@@ -12,7 +12,7 @@ use super::support::{
 const HOST: &str = "a.example.com";
 
 /// A route with options.
-fn with(path: &str, path_type: &str, backends: &[(&str, Value, u32)], options: &Value) -> Value {
+pub fn with(path: &str, path_type: &str, backends: &[(&str, Value, u32)], options: &Value) -> Value {
     let mut route = route(path, path_type, backends);
     route.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
     route

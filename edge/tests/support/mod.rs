@@ -298,7 +298,8 @@ pub fn backend(name: &str, stream: TcpStream) {
                 Ok(_) => head.push(line.trim_end().to_owned()),
             }
         }
-        let path = head[0].split(' ').nth(1).unwrap().to_owned();
+        // HTTP/2's first line has a second part without a path.
+        let Some(path) = head[0].split(' ').nth(1).map(str::to_owned) else { return };
         if path.ends_with("/slow") {
             thread::sleep(Duration::from_secs(5));
         }
