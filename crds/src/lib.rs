@@ -27,7 +27,7 @@ pub use exposure_policy::{
 };
 pub use host_claim::{AdmittedApp, ClaimState, HostClaim, HostClaimSpec, HostClaimStatus, Placement};
 pub use route_options::{
-    BackendProtocol, Buffering, Cors, HeaderChanges, HeaderSetting, RateLimit, Redirect, RedirectScheme,
+    AccessLog, BackendProtocol, Buffering, Cors, HeaderChanges, HeaderSetting, RateLimit, Redirect, RedirectScheme,
     SessionAffinity,
 };
 pub use shared_load_balancer::{

@@ -28,6 +28,16 @@ pub enum Buffering {
     Off,
 }
 
+/// Whether each request of a route is a line of the edge's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+pub enum AccessLog {
+    /// One JSON object each, on standard output of the edge's pods.
+    On,
+    /// Requests are only counted.
+    #[default]
+    Off,
+}
+
 /// What is done to headers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]

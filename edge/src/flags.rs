@@ -58,6 +58,9 @@ pub struct Flags {
     /// change after a quiet time is never held up
     #[arg(long, env = "GATEHOUSE_EDGE_RELOAD_GAP", value_name = "MS", default_value_t = 2000)]
     pub reload_gap: u64,
+    /// Lines a second of the access log, of all routes together; more are dropped and counted
+    #[arg(long, env = "GATEHOUSE_EDGE_ACCESS_LOG_RATE", value_name = "LINES", default_value_t = 500)]
+    pub access_log_rate: u32,
     /// How log lines look
     #[arg(long, env = "GATEHOUSE_EDGE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

@@ -2,6 +2,7 @@
 
 mod answer;
 mod cors;
+pub mod log;
 
 use std::collections::BTreeMap;
 
@@ -44,7 +45,6 @@ fn http(table: &RouteTable) -> Vec<Directive> {
     // Keep-alive towards the load balancer must outlive its idle timeout, or it reuses a connection that we are closing.
     let idle = table.ports.values().map(|p| p.idle_timeout.get()).max().unwrap_or(60);
     let mut out = vec![
-        simple("access_log", [Arg::Word("off")]),
         simple("server_tokens", [Arg::Word("off")]),
         simple("default_type", [Arg::Word("text/plain")]),
         simple("merge_slashes", [Arg::Word("on")]),
@@ -97,6 +97,7 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         // A flood of refused requests must not become a flood of log lines.
         simple("limit_req_log_level", [Arg::Word("info")]),
     ];
+    out.extend(log::directives(table));
     out.extend(forwarded(BackendProtocol::Http));
     if each(table).any(|place| place.route.options.backend_protocol == BackendProtocol::Grpc) {
         out.extend(grpc());
@@ -107,7 +108,7 @@ fn http(table: &RouteTable) -> Vec<Directive> {
     let calls = cors::directives(table);
     let preflights = !calls.is_empty();
     out.extend(calls);
-    let mut internal = vec![simple("listen", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")])];
+    let mut internal = vec![simple("listen", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")]), log::off()];
     if preflights {
         internal.extend(cors::locations());
     }
@@ -286,7 +287,8 @@ fn trust(served: &PortTable) -> impl Iterator<Item = Directive> {
 }
 
 fn reserved(hash: &str) -> Directive {
-    block("location", [quoted(RESERVED_PREFIX)], vec![simple("return", [Arg::Number(200), quoted(hash)])])
+    let answer = simple("return", [Arg::Number(200), quoted(hash)]);
+    block("location", [quoted(RESERVED_PREFIX)], vec![log::off(), answer])
 }
 
 fn server(port: Port, host: &Host, served: &PortTable, routes: &HostRoutes, hash: &str) -> Directive {
@@ -305,6 +307,9 @@ fn server(port: Port, host: &Host, served: &PortTable, routes: &HostRoutes, hash
         };
         let place = found.map(|((path, path_type), route)| Place { port, host, path, path_type: *path_type, route });
         body.push(block("location", args, answer(place, text)));
+    }
+    for ((path, path_type), route) in &routes.routes {
+        body.extend(answer::excuse(&Place { port, host, path, path_type: *path_type, route }));
     }
     block("server", [], body)
 }

@@ -25,6 +25,7 @@ fn sample() -> Value {
             "allowOrigins": ["https://origin.example.net"], "allowMethods": ["PURGE"], "allowHeaders": ["x-cors-in"],
             "exposeHeaders": ["x-cors-out"], "allowCredentials": true, "maxAge": "32s"
         },
+        "errorText": "error words", "accessLog": "On",
         "stripPrefix": true, "rateLimit": {"requestsPerSecond": 7, "burst": 9},
         "sessionAffinity": {"cookieName": "cookie-name", "maxAge": "33s"}
     });

@@ -67,6 +67,9 @@ const OPTIONS: &str = r#"{
         {"service": "gh-a", "port": {"number": 8080}, "weight": 1}, {"service": "gh-b", "port": {"number": 8080}, "weight": 1}]},
       {"path": "/h2", "pathType": "Exact", "timeout": "60s", "backendProtocol": "H2C",
        "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}], "cors": {"allowOrigins": ["*"]}},
+      {"path": "/late", "pathType": "Exact", "timeout": "60s", "errorText": "back \"soon\"", "accessLog": "On",
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}],
+       "responseHeaders": {"set": {"retry-after": "5"}}, "cors": {"allowOrigins": ["*"]}},
       {"path": "/old", "pathType": "Prefix", "timeout": "60s", "backends": [],
        "redirect": {"hostname": "new.example.com", "path": "/new", "statusCode": 301}},
       {"path": "/here", "pathType": "Exact", "timeout": "60s", "backends": [], "redirect": {"port": 8443}}]}}}}}"#;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use gatehouse_crds as crds;
 use gatehouse_crds::RouteRule;
 use gatehouse_route::{
-    BackendProtocol, Buffering, Burst, CookieName, Cors, HeaderChanges, HeaderValue, Host, Path, PathType, Port, Rate,
-    RateLimit, Redirect, RouteOptions, Scheme, Seconds, SessionAffinity, Size, StatusCode,
+    AccessLog, BackendProtocol, Buffering, Burst, CookieName, Cors, ErrorText, HeaderChanges, HeaderValue, Host, Path,
+    PathType, Port, Rate, RateLimit, Redirect, RouteOptions, Scheme, Seconds, SessionAffinity, Size, StatusCode,
 };
 
 /// Told a field and what is wrong with it.
@@ -38,6 +38,14 @@ pub(super) fn options(rule: &RouteRule, path_type: PathType, at: &str, fault: &m
             .session_affinity
             .as_ref()
             .and_then(|affinity| session_affinity(affinity, &format!("{at}.sessionAffinity"), fault)),
+        error_text: rule
+            .error_text
+            .as_ref()
+            .and_then(|text| told(ErrorText::parse(text), &format!("{at}.errorText"), fault)),
+        access_log: match rule.access_log {
+            Some(crds::AccessLog::On) => AccessLog::On,
+            Some(crds::AccessLog::Off) | None => AccessLog::Off,
+        },
     };
     together(rule, path_type, at, fault);
     out
@@ -63,6 +71,7 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
             ("stripPrefix", rule.strip_prefix.is_some()),
             ("rateLimit", rule.rate_limit.is_some()),
             ("sessionAffinity", rule.session_affinity.is_some()),
+            ("errorText", rule.error_text.is_some()),
         ];
         for (field, _) in others.into_iter().filter(|(_, said)| *said) {
             fault(format!("{at}.{field}"), "stands beside redirect, which reaches no backend; keep one".into());
@@ -75,6 +84,7 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
             ("cors", rule.cors.is_some(), "browsers do not speak gRPC; leave it out"),
             ("stripPrefix", rule.strip_prefix == Some(true), "the path of a gRPC call names its method; leave it out"),
             ("sessionAffinity", rule.session_affinity.is_some(), "gRPC clients keep no cookies; leave it out"),
+            ("errorText", rule.error_text.is_some(), "gRPC clients read no text; leave it out"),
         ];
         for (field, _, why) in others.into_iter().filter(|(_, said, _)| *said) {
             fault(format!("{at}.{field}"), format!("stands beside backendProtocol GRPC: {why}"));

@@ -121,6 +121,7 @@ impl Agent {
             .args(["--bind", "127.0.0.1"])
             .args(args)
             .stdin(Stdio::null())
+            .stdout(std::fs::File::create(dir.path().join("stdout")).unwrap())
             .spawn()
             .unwrap();
         let agent = Agent { child, dir };
@@ -140,6 +141,12 @@ impl Agent {
         self.write(&table.to_json());
         let hash = table.hash();
         eventually("the new hash", || admin("/hash").is_some_and(|answer| answer.body == hash));
+    }
+
+    /// The access log so far.
+    pub fn log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("stdout")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -248,6 +255,12 @@ pub fn send(method: &str, host: &str, path: &str, more: &str) -> Answer {
 /// One request to the admin port; `None` while it is not there.
 pub fn admin(path: &str) -> Option<Answer> {
     Client::connect(8081).ok()?.ask("admin", path, "").ok()
+}
+
+/// The agent's numbers, one a line.
+pub fn metrics() -> Vec<String> {
+    let text = Client::connect(9090).unwrap().ask("metrics", "/metrics", "").unwrap().body;
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Requests whose path ends in `/seen` that a backend has begun to read.

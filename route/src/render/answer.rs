@@ -1,7 +1,7 @@
 //! What one location does: the body of its block.
 
-use super::{Place, live, split_name, upstream_name};
-use crate::nginx::{Arg, Directive, Hex, Piece, quoted, simple};
+use super::{Place, live, log, split_name, upstream_name};
+use crate::nginx::{Arg, Directive, Hex, Piece, block, quoted, simple};
 use crate::options::{BackendProtocol, Buffering, Redirect, Scheme};
 use crate::{Path, PathType, Route};
 
@@ -74,7 +74,7 @@ pub(super) fn answer(place: Option<Place<'_>>, location: &str) -> Vec<Directive>
         return vec![simple("return", [Arg::Number(404)])];
     };
     let route = place.route;
-    let mut out = Vec::new();
+    let mut out = vec![log::mark(&place)];
     if !route.allow.is_empty() {
         out.extend(route.allow.iter().map(|cidr| simple("allow", [quoted(cidr.as_text())])));
         out.push(simple("deny", [Arg::Word("all")]));
@@ -113,6 +113,10 @@ pub(super) fn answer(place: Option<Place<'_>>, location: &str) -> Vec<Directive>
         out.push(simple("limit_req", args));
         out.push(simple("limit_req_status", [Arg::Number(429)]));
     }
+    if has_excuse(route) {
+        let codes = [502, 503, 504].map(Arg::Number);
+        out.push(simple("error_page", codes.into_iter().chain([Arg::Named("@excuse_", log::name(&place), "")])));
+    }
     out.extend(headers(route));
     let mut live = live(route);
     let target = match (live.next(), live.next()) {
@@ -134,25 +138,65 @@ pub(super) fn answer(place: Option<Place<'_>>, location: &str) -> Vec<Directive>
     out
 }
 
+/// Whether the edge has words of the route's own when no backend answers. gRPC clients read none.
+fn has_excuse(route: &Route) -> bool {
+    route.options.error_text.is_some()
+        && route.options.redirect.is_none()
+        && route.options.backend_protocol != BackendProtocol::Grpc
+}
+
+/// Where a request goes that no backend has answered. It keeps its status: nginx writes that of the error over the one
+/// of `return`. What a backend says itself with these statuses passes as it is.
+pub(super) fn excuse(place: &Place<'_>) -> Option<Directive> {
+    let text = place.route.options.error_text.as_ref().filter(|_| has_excuse(place.route))?;
+    let mut body = vec![log::mark(place)];
+    body.extend(added(place.route));
+    body.push(simple("return", [Arg::Number(200), quoted(text.as_text())]));
+    Some(block("location", [Arg::Named("@excuse_", log::name(place), "")], body))
+}
+
+/// Headers of every answer, the edge's own included.
+fn added(route: &Route) -> Vec<Directive> {
+    let set = route.options.response_headers.set.iter();
+    let mut out: Vec<Directive> = set
+        .map(|(name, value)| {
+            simple("add_header", [quoted(name.as_text()), quoted(value.as_text()), Arg::Word("always")])
+        })
+        .collect();
+    out.extend(route.options.cors.iter().flat_map(super::cors::added));
+    out
+}
+
+/// Whether the backend is told the number under which the log has the request.
+fn tells_id(route: &Route) -> bool {
+    let own = |name: &crate::RequestHeader| name.as_str() == REQUEST_ID;
+    let request = &route.options.request_headers;
+    log::is_on(route) && !request.set.keys().chain(&request.remove).any(own)
+}
+
+const REQUEST_ID: &str = "x-request-id";
+
 fn headers(route: &Route) -> Vec<Directive> {
     let (request, response) = (&route.options.request_headers, &route.options.response_headers);
     let protocol = route.options.backend_protocol;
     let speech = speech(protocol);
     let mut out = Vec::new();
-    if !request.is_empty() || protocol != BackendProtocol::Http {
+    let tells_id = tells_id(route);
+    if !request.is_empty() || protocol != BackendProtocol::Http || tells_id {
         out.extend(forwarded(protocol));
+        if tells_id {
+            out.push(simple(speech.set_header, [quoted(REQUEST_ID), Arg::Word("$request_id")]));
+        }
         let set = request.set.iter().map(|(name, value)| [quoted(name.as_text()), quoted(value.as_text())]);
         let removed = request.remove.iter().map(|name| [quoted(name.as_text()), quoted("")]);
         out.extend(set.chain(removed).map(|args| simple(speech.set_header, args)));
     }
     let hidden = response.set.keys().chain(&response.remove);
     out.extend(hidden.map(|name| simple(speech.hide_header, [quoted(name.as_text())])));
-    for (name, value) in &response.set {
-        out.push(simple("add_header", [quoted(name.as_text()), quoted(value.as_text()), Arg::Word("always")]));
+    if route.options.cors.is_some() {
+        out.extend(super::cors::hidden());
     }
-    if let Some(cors) = &route.options.cors {
-        out.extend(super::cors::headers(cors));
-    }
+    out.extend(added(route));
     out
 }
 

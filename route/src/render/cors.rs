@@ -76,10 +76,15 @@ fn of_preflights(cors: &Cors) -> Vec<(&'static str, &'static str, String)> {
     out
 }
 
-/// The directives of a location.
-pub(super) fn headers(cors: &Cors) -> Vec<Directive> {
+/// What a location takes away of the backend's.
+pub(super) fn hidden() -> impl Iterator<Item = Directive> {
+    NAMES.iter().map(|name| simple("proxy_hide_header", [Arg::Word(name)]))
+}
+
+/// What a location says instead.
+pub(super) fn added(cors: &Cors) -> Vec<Directive> {
     let hash = name(cors);
-    let mut out: Vec<Directive> = NAMES.iter().map(|name| simple("proxy_hide_header", [Arg::Word(name)])).collect();
+    let mut out = Vec::new();
     let add = |name: &'static str, value: Arg| simple("add_header", [Arg::Word(name), value, Arg::Word("always")]);
     if cors.any_origin() {
         out.push(add(NAMES[0], quoted("*")));

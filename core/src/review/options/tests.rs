@@ -16,7 +16,7 @@ fn full() -> Value {
         "cors": {"allowOrigins": ["https://a.example.com"], "allowMethods": ["PUT"], "allowHeaders": ["x-in"],
                  "exposeHeaders": ["x-out"], "allowCredentials": true, "maxAge": "10m"},
         "stripPrefix": true, "rateLimit": {"requestsPerSecond": 5, "burst": 9},
-        "sessionAffinity": {"cookieName": "pod", "maxAge": "1h"}
+        "sessionAffinity": {"cookieName": "pod", "maxAge": "1h"}, "errorText": "back soon", "accessLog": "On"
     })
 }
 
@@ -54,7 +54,7 @@ fn grpc_goes_with_what_its_clients_know() {
     route["backendProtocol"] = json!("GRPC");
     let fields: Vec<String> = faults(&route).into_iter().map(|f| f.field).collect();
     let of = |name: &str| format!("spec.routes[0].{name}");
-    assert_eq!(fields, ["buffering", "cors", "stripPrefix", "sessionAffinity"].map(of));
+    assert_eq!(fields, ["buffering", "cors", "stripPrefix", "sessionAffinity", "errorText"].map(of));
     route["backendProtocol"] = json!("H2C");
     assert_eq!(faults(&route), []);
 }
@@ -93,6 +93,8 @@ fn every_fault_is_told_with_its_field() {
         ("/rateLimit/burst", json!(-1), "rateLimit.burst", "is not a burst"),
         ("/sessionAffinity/cookieName", json!("AWSALB"), "sessionAffinity.cookieName", "choose another"),
         ("/sessionAffinity/maxAge", json!("2"), "sessionAffinity.maxAge", "is not a duration"),
+        ("/errorText", json!("<b>\u{e9}</b>"), "errorText", "visible ASCII"),
+        ("/errorText", json!("x".repeat(1025)), "errorText", "1 to 1024"),
         ("/pathType", json!("Exact"), "stripPrefix", "Exact"),
         ("/redirect/hostname", json!("*.example.com"), "redirect.hostname", "wildcard"),
         ("/redirect/path", json!("/a/../b"), "redirect.path", "segment"),
@@ -110,7 +112,7 @@ fn every_fault_is_told_with_its_field() {
     assert_eq!(fields, ["spec.routes[0].stripPrefix", "spec.routes[0].sessionAffinity"]);
     let mut both = full();
     both["redirect"] = redirect()["redirect"].clone();
-    assert_eq!(faults(&both).len(), 10, "everything beside a redirect is told");
+    assert_eq!(faults(&both).len(), 11, "everything beside a redirect is told");
     assert_eq!(faults(&json!({"path": "/"}))[0].field, "spec.routes[0].backends");
 }
 
