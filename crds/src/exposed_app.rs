@@ -3,7 +3,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccessLog, BackendProtocol, Buffering, Condition, Cors, HeaderChanges, RateLimit, Redirect, SessionAffinity,
+    AccessLog, BackendProtocol, Buffering, Condition, Cors, ExternalAuth, HeaderChanges, RateLimit, Redirect,
+    SessionAffinity,
 };
 
 /// One application and the names under which the world reaches it.
@@ -109,6 +110,9 @@ pub struct RouteRule {
     /// How often one client address may ask. More gets 429.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
+    /// A Service of the namespace that is asked about each request first: 2xx lets it pass, 401 and 403 are the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_auth: Option<ExternalAuth>,
     /// Keeps a client at one pod. Only with one backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_affinity: Option<SessionAffinity>,

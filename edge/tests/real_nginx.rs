@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test and its support fail by panicking")]
 
 mod access;
+mod auth;
 mod grpc;
 mod routes;
 mod support;

@@ -1,6 +1,7 @@
 //! `render(table)`: the whole nginx.conf of one edge.
 
 mod answer;
+mod auth;
 mod cors;
 pub mod log;
 
@@ -108,6 +109,7 @@ fn http(table: &RouteTable) -> Vec<Directive> {
     let calls = cors::directives(table);
     let preflights = !calls.is_empty();
     out.extend(calls);
+    out.extend(auth::directives(table));
     let mut internal = vec![simple("listen", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")]), log::off()];
     if preflights {
         internal.extend(cors::locations());
@@ -158,6 +160,10 @@ fn upstreams(table: &RouteTable) -> Vec<Directive> {
             let key = (&backend.service, &backend.port, sticky(&place), place.route.options.backend_protocol);
             distinct.entry(key).or_insert_with(|| upstream_name(&place, backend));
         }
+        if let Some(auth) = &place.route.external_auth {
+            let key = (&auth.service, &auth.port, None, BackendProtocol::Http);
+            distinct.entry(key).or_insert_with(|| plain_upstream(&auth.service, &auth.port));
+        }
     }
     distinct
         .into_iter()
@@ -183,6 +189,11 @@ fn upstreams(table: &RouteTable) -> Vec<Directive> {
             block("upstream", [quoted(&name)], body)
         })
         .collect()
+}
+
+/// The upstream of a Service that is spoken to in HTTP/1.1, whichever pod answers.
+fn plain_upstream(service: &crate::Label, port: &BackendPort) -> String {
+    format!("u-{}", Hex::of(format!("{service} {port:?}").as_bytes()).as_str())
 }
 
 fn upstream_name(place: &Place<'_>, backend: &Backend) -> String {
@@ -309,7 +320,9 @@ fn server(port: Port, host: &Host, served: &PortTable, routes: &HostRoutes, hash
         body.push(block("location", args, answer(place, text)));
     }
     for ((path, path_type), route) in &routes.routes {
-        body.extend(answer::excuse(&Place { port, host, path, path_type: *path_type, route }));
+        let place = Place { port, host, path, path_type: *path_type, route };
+        body.extend(answer::excuse(&place));
+        body.extend(auth::door(&place));
     }
     block("server", [], body)
 }

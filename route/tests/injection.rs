@@ -25,6 +25,9 @@ fn sample() -> Value {
             "allowOrigins": ["https://origin.example.net"], "allowMethods": ["PURGE"], "allowHeaders": ["x-cors-in"],
             "exposeHeaders": ["x-cors-out"], "allowCredentials": true, "maxAge": "32s"
         },
+        "externalAuth": {
+            "service": "svc-auth", "port": {"named": "auth-port"}, "path": "/auth/path", "responseHeaders": ["x-auth-out"]
+        },
         "errorText": "error words", "accessLog": "On",
         "stripPrefix": true, "rateLimit": {"requestsPerSecond": 7, "burst": 9},
         "sessionAffinity": {"cookieName": "cookie-name", "maxAge": "33s"}
@@ -358,6 +361,11 @@ fn exchanged(word: &str, old: &str, new: &str, is_host: bool) -> String {
         let regex = |suffix: &str| format!("~^[^.]+\\.{}$", suffix.replace('.', "\\."));
         let form = |host: &str| host.strip_prefix("*.").map_or_else(|| host.to_owned(), regex);
         return word.replace(&form(old), &form(new));
+    }
+    // A header's name inside nginx's variable for it.
+    if let Some(name) = word.strip_prefix("$upstream_http_") {
+        let inside = |text: &str| text.replace('-', "_");
+        return format!("$upstream_http_{}", name.replace(&inside(old), &inside(new)));
     }
     word.replace(old, new)
 }

@@ -70,6 +70,12 @@ const OPTIONS: &str = r#"{
       {"path": "/late", "pathType": "Exact", "timeout": "60s", "errorText": "back \"soon\"", "accessLog": "On",
        "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}],
        "responseHeaders": {"set": {"retry-after": "5"}}, "cors": {"allowOrigins": ["*"]}},
+      {"path": "/known", "pathType": "Prefix", "timeout": "60s",
+       "externalAuth": {"service": "gh-auth", "port": {"named": "http"}, "path": "/verify", "responseHeaders": ["x-user"]},
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}], "cors": {"allowOrigins": ["*"]}},
+      {"path": "/member", "pathType": "Exact", "timeout": "60s",
+       "externalAuth": {"service": "gh-auth", "port": {"number": 8080}, "path": "/"},
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}]},
       {"path": "/old", "pathType": "Prefix", "timeout": "60s", "backends": [],
        "redirect": {"hostname": "new.example.com", "path": "/new", "statusCode": 301}},
       {"path": "/here", "pathType": "Exact", "timeout": "60s", "backends": [], "redirect": {"port": 8443}}]}}}}}"#;

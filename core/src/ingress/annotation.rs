@@ -163,7 +163,11 @@ fn nginx(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, fiel
         }
         "auth-url" | "auth-type" | "auth-secret" | "auth-tls-secret" => {
             // Published without it, the app would be open.
-            reader.say(Fate::Refused, field, "the edge does not ask clients who they are; let the backend do it");
+            reader.say(
+                Fate::Refused,
+                field,
+                "is not translated; a route's externalAuth asks a Service of the namespace",
+            );
         }
         "proxy-connect-timeout" => reader.say(Fate::Needless, field, "a connection is given up after 3 s"),
         "service-upstream" => reader.say(Fate::Needless, field, "the edge finds the pods of a Service by DNS"),

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use gatehouse_crds as crds;
 use gatehouse_crds::RouteRule;
 use gatehouse_route::{
-    AccessLog, BackendProtocol, Buffering, Burst, CookieName, Cors, ErrorText, HeaderChanges, HeaderValue, Host, Path,
-    PathType, Port, Rate, RateLimit, Redirect, RouteOptions, Scheme, Seconds, SessionAffinity, Size, StatusCode,
+    AccessLog, BackendProtocol, Buffering, Burst, CookieName, Cors, ErrorText, HeaderChanges, HeaderValue, Host, Label,
+    Path, PathType, Port, Rate, RateLimit, Redirect, RequestHeader, RouteOptions, Scheme, Seconds, SessionAffinity,
+    Size, StatusCode,
 };
+
+use super::parse::ParsedAuth;
 
 /// Told a field and what is wrong with it.
 type Fault<'a> = dyn FnMut(String, String) + 'a;
@@ -72,6 +75,8 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
             ("rateLimit", rule.rate_limit.is_some()),
             ("sessionAffinity", rule.session_affinity.is_some()),
             ("errorText", rule.error_text.is_some()),
+            // Where a redirect leads is no secret, but who writes this means to keep somebody out.
+            ("externalAuth", rule.external_auth.is_some()),
         ];
         for (field, _) in others.into_iter().filter(|(_, said)| *said) {
             fault(format!("{at}.{field}"), "stands beside redirect, which reaches no backend; keep one".into());
@@ -106,6 +111,22 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
         let message = format!("is for one backend, here are {backends}; shares and affinity exclude each other");
         fault(format!("{at}.sessionAffinity"), message);
     }
+}
+
+/// Reads the Service that is asked about each request first.
+pub(super) fn external_auth(rule: &RouteRule, at: &str, fault: &mut Fault<'_>) -> Option<ParsedAuth> {
+    let asked = rule.external_auth.as_ref()?;
+    let at = format!("{at}.externalAuth");
+    let service = told(Label::parse(&asked.service), &format!("{at}.service"), fault);
+    let port = told(Port::try_from(i64::from(asked.port)), &format!("{at}.port"), fault);
+    let path = told(Path::parse(asked.path.as_deref().unwrap_or("/")), &format!("{at}.path"), fault);
+    let field = format!("{at}.responseHeaders");
+    let response_headers: BTreeSet<RequestHeader> = list(&asked.response_headers, 16, &field, fault);
+    let said = rule.request_headers.iter().flat_map(|h| h.set.iter().map(|s| &s.name).chain(&h.remove));
+    for name in said.filter_map(|text| RequestHeader::parse(text).ok()).filter(|name| response_headers.contains(name)) {
+        fault(field.clone(), format!("\"{name}\" stands in requestHeaders too; keep one"));
+    }
+    Some(ParsedAuth { service: service?, port: port?, path: path?, response_headers })
 }
 
 fn headers<Name>(asked: Option<&crds::HeaderChanges>, at: &str, fault: &mut Fault<'_>) -> HeaderChanges<Name>

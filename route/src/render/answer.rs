@@ -1,6 +1,6 @@
 //! What one location does: the body of its block.
 
-use super::{Place, live, log, split_name, upstream_name};
+use super::{Place, auth, live, log, split_name, upstream_name};
 use crate::nginx::{Arg, Directive, Hex, Piece, block, quoted, simple};
 use crate::options::{BackendProtocol, Buffering, Redirect, Scheme};
 use crate::{Path, PathType, Route};
@@ -83,6 +83,7 @@ pub(super) fn answer(place: Option<Place<'_>>, location: &str) -> Vec<Directive>
         out.push(leads_to(redirect));
         return out;
     }
+    out.extend(auth::ask(&place));
     let protocol = route.options.backend_protocol;
     let speech = speech(protocol);
     let timeout = || [Arg::Unit("", u64::from(route.timeout.get()), "s")];
@@ -171,7 +172,8 @@ fn added(route: &Route) -> Vec<Directive> {
 fn tells_id(route: &Route) -> bool {
     let own = |name: &crate::RequestHeader| name.as_str() == REQUEST_ID;
     let request = &route.options.request_headers;
-    log::is_on(route) && !request.set.keys().chain(&request.remove).any(own)
+    let known = route.external_auth.iter().flat_map(|auth| &auth.response_headers);
+    log::is_on(route) && !request.set.keys().chain(&request.remove).chain(known).any(own)
 }
 
 const REQUEST_ID: &str = "x-request-id";
@@ -182,13 +184,22 @@ fn headers(route: &Route) -> Vec<Directive> {
     let speech = speech(protocol);
     let mut out = Vec::new();
     let tells_id = tells_id(route);
-    if !request.is_empty() || protocol != BackendProtocol::Http || tells_id {
+    let known = route.external_auth.as_ref();
+    let told: Vec<[Arg; 2]> = auth::told(known).collect();
+    if !request.is_empty() || protocol != BackendProtocol::Http || tells_id || !told.is_empty() {
         out.extend(forwarded(protocol));
+        out.extend(told.into_iter().map(|args| simple(speech.set_header, args)));
         if tells_id {
             out.push(simple(speech.set_header, [quoted(REQUEST_ID), Arg::Word("$request_id")]));
         }
-        let set = request.set.iter().map(|(name, value)| [quoted(name.as_text()), quoted(value.as_text())]);
-        let removed = request.remove.iter().map(|name| [quoted(name.as_text()), quoted("")]);
+        // nginx would send both; who was asked has the last word.
+        let own = |name: &crate::RequestHeader| !known.is_some_and(|auth| auth.response_headers.contains(name));
+        let set = request
+            .set
+            .iter()
+            .filter(|(name, _)| own(name))
+            .map(|(name, value)| [quoted(name.as_text()), quoted(value.as_text())]);
+        let removed = request.remove.iter().filter(|name| own(name)).map(|name| [quoted(name.as_text()), quoted("")]);
         out.extend(set.chain(removed).map(|args| simple(speech.set_header, args)));
     }
     let hidden = response.set.keys().chain(&response.remove);

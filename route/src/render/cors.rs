@@ -158,7 +158,11 @@ pub(super) fn directives(table: &RouteTable) -> Vec<Directive> {
     if maps.is_empty() {
         return Vec::new();
     }
-    let spoken: BTreeSet<&str> = targets.values().map(|(_, protocol)| internal(*protocol)).collect();
+    let mut spoken: BTreeSet<&str> = targets.values().map(|(_, protocol)| internal(*protocol)).collect();
+    // Who is asked about a request first is spoken to in HTTP/1.1, whatever the backend speaks.
+    if each(table).any(|place| place.route.external_auth.is_some() && has_preflights(place.route)) {
+        spoken.insert(internal(BackendProtocol::Http));
+    }
     let upstream = |name: &str| {
         let server = simple("server", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")]);
         block("upstream", [quoted(name)], vec![server])
@@ -167,7 +171,8 @@ pub(super) fn directives(table: &RouteTable) -> Vec<Directive> {
     out.push(block(
         "map",
         [Arg::Word("$http_access_control_request_method"), Arg::Word("$edge_preflight")],
-        vec![simple("default", [Arg::Word("-preflight")]), entry("", [quoted("")])],
+        // With a space, which no method has: "OPTIONS-PREFLIGHT" is one, and keys are compared without case.
+        vec![simple("default", [quoted(" preflight")]), entry("", [quoted("")])],
     ));
     for (hash, cors) in maps {
         out.extend(of_origin(&hash, cors));
@@ -175,7 +180,7 @@ pub(super) fn directives(table: &RouteTable) -> Vec<Directive> {
     for (hash, (target, protocol)) in targets {
         let own = internal(protocol);
         let preflight = || quoted(format!("{own}/preflight"));
-        let mut lines = vec![entry("OPTIONS-preflight", [preflight()])];
+        let mut lines = vec![entry("OPTIONS preflight", [preflight()])];
         match target {
             Some(target) => lines.push(simple("default", [target])),
             None => {
@@ -221,9 +226,9 @@ fn of_origin(hash: &Hex, cors: &Cors) -> Vec<Directive> {
     }
     for (_, prefix, value) in of_preflights(cors) {
         let (from, keys) = if any {
-            ("\"$request_method$edge_preflight\"", vec!["OPTIONS-preflight".to_owned()])
+            ("\"$request_method$edge_preflight\"", vec!["OPTIONS preflight".to_owned()])
         } else {
-            let keys = exact.iter().map(|origin| format!("OPTIONS-preflight {origin}")).collect();
+            let keys = exact.iter().map(|origin| format!("OPTIONS preflight {origin}")).collect();
             ("\"$request_method$edge_preflight $http_origin\"", keys)
         };
         let lines = keys.into_iter().map(|key| entry(key, [quoted(value.clone())])).chain([nothing()]).collect();

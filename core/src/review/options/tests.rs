@@ -16,7 +16,8 @@ fn full() -> Value {
         "cors": {"allowOrigins": ["https://a.example.com"], "allowMethods": ["PUT"], "allowHeaders": ["x-in"],
                  "exposeHeaders": ["x-out"], "allowCredentials": true, "maxAge": "10m"},
         "stripPrefix": true, "rateLimit": {"requestsPerSecond": 5, "burst": 9},
-        "sessionAffinity": {"cookieName": "pod", "maxAge": "1h"}, "errorText": "back soon", "accessLog": "On"
+        "sessionAffinity": {"cookieName": "pod", "maxAge": "1h"}, "errorText": "back soon", "accessLog": "On",
+        "externalAuth": {"service": "guard", "port": 81, "path": "/verify", "responseHeaders": ["X-User"]}
     })
 }
 
@@ -95,6 +96,12 @@ fn every_fault_is_told_with_its_field() {
         ("/sessionAffinity/maxAge", json!("2"), "sessionAffinity.maxAge", "is not a duration"),
         ("/errorText", json!("<b>\u{e9}</b>"), "errorText", "visible ASCII"),
         ("/errorText", json!("x".repeat(1025)), "errorText", "1 to 1024"),
+        ("/externalAuth/service", json!("Guard"), "externalAuth.service", "is not"),
+        ("/externalAuth/port", json!(0), "externalAuth.port", "is not a port"),
+        ("/externalAuth/path", json!("/a/../b"), "externalAuth.path", "segment"),
+        ("/externalAuth/responseHeaders/0", json!("Host"), "externalAuth.responseHeaders[0]", "reserved"),
+        ("/externalAuth/responseHeaders/0", json!("x-team"), "externalAuth.responseHeaders", "keep one"),
+        ("/externalAuth/responseHeaders", json!(vec!["x"; 17]), "externalAuth.responseHeaders", "at most 16"),
         ("/pathType", json!("Exact"), "stripPrefix", "Exact"),
         ("/redirect/hostname", json!("*.example.com"), "redirect.hostname", "wildcard"),
         ("/redirect/path", json!("/a/../b"), "redirect.path", "segment"),
@@ -112,7 +119,7 @@ fn every_fault_is_told_with_its_field() {
     assert_eq!(fields, ["spec.routes[0].stripPrefix", "spec.routes[0].sessionAffinity"]);
     let mut both = full();
     both["redirect"] = redirect()["redirect"].clone();
-    assert_eq!(faults(&both).len(), 11, "everything beside a redirect is told");
+    assert_eq!(faults(&both).len(), 12, "everything beside a redirect is told");
     assert_eq!(faults(&json!({"path": "/"}))[0].field, "spec.routes[0].backends");
 }
 
