@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use gatehouse_crds as crds;
 use gatehouse_crds::RouteRule;
+use gatehouse_route::header::MAX_GRPC_HEADER_NAME;
 use gatehouse_route::{
     AccessLog, BackendProtocol, Buffering, Burst, CookieName, Cors, ErrorText, HeaderChanges, HeaderValue, Host, Label,
     Path, PathType, Port, Rate, RateLimit, Redirect, RequestHeader, RouteOptions, Scheme, Seconds, SessionAffinity,
@@ -93,6 +94,23 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
         ];
         for (field, _, why) in others.into_iter().filter(|(_, said, _)| *said) {
             fault(format!("{at}.{field}"), format!("stands beside backendProtocol GRPC: {why}"));
+        }
+        let names_of = |changes: &Option<crds::HeaderChanges>| {
+            let all = changes.iter().flat_map(|c| c.set.iter().map(|s| s.name.clone()).chain(c.remove.clone()));
+            all.collect::<Vec<_>>()
+        };
+        for (field, names) in [
+            ("requestHeaders", names_of(&rule.request_headers)),
+            ("responseHeaders", names_of(&rule.response_headers)),
+            (
+                "externalAuth.responseHeaders",
+                rule.external_auth.iter().flat_map(|a| a.response_headers.clone()).collect(),
+            ),
+        ] {
+            for name in names.iter().filter(|name| name.len() > MAX_GRPC_HEADER_NAME) {
+                let most = format!("nginx holds at most {MAX_GRPC_HEADER_NAME} characters beside backendProtocol GRPC");
+                fault(format!("{at}.{field}"), format!("{name:?} is too long: {most}"));
+            }
         }
     }
     if rule.strip_prefix == Some(true) {

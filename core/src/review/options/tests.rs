@@ -58,6 +58,15 @@ fn grpc_goes_with_what_its_clients_know() {
     assert_eq!(fields, ["buffering", "cors", "stripPrefix", "sessionAffinity", "errorText"].map(of));
     route["backendProtocol"] = json!("H2C");
     assert_eq!(faults(&route), []);
+    let grpc = |len: usize| {
+        let set = json!([{"name": "n".repeat(len), "value": "v"}]);
+        json!({"backendProtocol": "GRPC", "backends": [{"service": "web", "port": 80}],
+            "requestHeaders": {"set": set.clone()}, "responseHeaders": {"remove": ["m".repeat(len)]},
+            "externalAuth": {"service": "guard", "port": 81, "responseHeaders": ["o".repeat(len)]}})
+    };
+    assert_eq!(faults(&grpc(46)), []);
+    let fields: Vec<String> = faults(&grpc(47)).into_iter().map(|f| f.field).collect();
+    assert_eq!(fields, ["requestHeaders", "responseHeaders", "externalAuth.responseHeaders"].map(of));
 }
 
 #[test]
