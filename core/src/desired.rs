@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use gatehouse_crds::{AdmittedApp, ClaimState, ExposedAppSpec, NetworkPolicySettings, Tls, keys};
 use gatehouse_route::{
-    Backend, BackendPort, BackendProtocol, Cidr, Host, HostRoutes, Label, PathType, Port, PortTable, Route, RouteTable,
-    Seconds, Size,
+    Backend, BackendPort, BackendProtocol, Cidr, ExternalAuth, Host, HostRoutes, Label, PathType, Port, PortTable,
+    Route, RouteTable, Seconds, Size,
 };
 
 use crate::aws::ProtocolVersion;
 use crate::children::{Common, Fragment};
 use crate::identity::{AppKey, ShardKey, twin_name};
 use crate::plan;
-use crate::review::{Finding, ParsedApp, Rule, parse};
+use crate::review::{Finding, ParsedApp, ParsedRoute, Rule, parse};
 use crate::settings::Settings;
 use crate::time::Wall;
 use crate::world::{ChildKey, ClaimFacts, LoadBalancerFacts, ServiceFacts, TargetPort, World};
@@ -308,29 +308,41 @@ fn merge(
                 continue;
             }
             owner.insert(key.clone(), &served.name);
-            let backends = route
+            let reach = |name: &Label, port: Port| {
+                let service = services.get(name.as_str()).filter(|s| !s.external_name && !s.selector.is_empty())?;
+                let port = match service.ports.get(&port.get())? {
+                    TargetPort::Number(n) => BackendPort::Number(Port::try_from(i64::from(*n)).ok()?),
+                    TargetPort::Named(name) => BackendPort::Named(Label::parse(name).ok()?),
+                };
+                Some((Label::parse(&twin_name(name.as_str())).ok()?, port))
+            };
+            // A missing Service or port loses its share; the rest of the route goes on.
+            let mut backends: Vec<Backend> = route
                 .backends
                 .iter()
                 .filter_map(|b| {
-                    // A missing Service or port loses its share; the rest of the route goes on.
-                    let service =
-                        services.get(b.service.as_str()).filter(|s| !s.external_name && !s.selector.is_empty())?;
-                    let port = match service.ports.get(&b.port.get())? {
-                        TargetPort::Number(n) => BackendPort::Number(Port::try_from(i64::from(*n)).ok()?),
-                        TargetPort::Named(name) => BackendPort::Named(Label::parse(name).ok()?),
-                    };
-                    Some(Backend {
-                        service: Label::parse(&twin_name(b.service.as_str())).ok()?,
-                        port,
-                        weight: b.weight,
-                    })
+                    reach(&b.service, b.port).map(|(service, port)| Backend { service, port, weight: b.weight })
                 })
                 .collect();
+            let external_auth = route.auth.as_ref().and_then(|auth| {
+                let (service, port) = reach(&auth.service, auth.port)?;
+                let (path, response_headers) = (auth.path.clone(), auth.response_headers.clone());
+                Some(ExternalAuth { service, port, path, response_headers })
+            });
+            if external_auth.is_none() && route.auth.is_some() {
+                // Nobody can be asked, so nobody may come.
+                backends.clear();
+            }
             let timeout = route.timeout.unwrap_or(default_seconds("60s")).min(cap);
             let mut options = route.options.clone();
             // As a timeout, a size above the load balancer's is cut to it: the platform may lower it at any time.
-            options.max_body_size = options.max_body_size.filter(|size| *size < body);
-            routes.insert(key, Route { backends, timeout, allow: served.app.allow.clone(), options });
+            options.max_body_size = match options.backend_protocol {
+                // Without a size a stream of gRPC has none, so there the load balancer's must be written.
+                BackendProtocol::Grpc => options.max_body_size.map(|size| size.min(body)),
+                BackendProtocol::Http | BackendProtocol::H2c => options.max_body_size.filter(|size| *size < body),
+            };
+            let allow = served.app.allow.clone();
+            routes.insert(key, Route { backends, timeout, allow, external_auth, options });
         }
     }
     HostRoutes { routes }
@@ -360,15 +372,14 @@ fn network(
     for app in served.values().flatten() {
         let NetworkPolicySettings { mode, additional_from } = &app.app.network_policy;
         edge |= *mode != Off;
-        for backend in app.app.routes.iter().flat_map(|r| &r.backends) {
-            let Some(service) =
-                services.get(backend.service.as_str()).filter(|s| !s.external_name && !s.selector.is_empty())
+        for (name, port) in app.app.routes.iter().flat_map(ParsedRoute::services) {
+            let Some(service) = services.get(name.as_str()).filter(|s| !s.external_name && !s.selector.is_empty())
             else {
                 continue;
             };
-            let Some(target) = service.ports.get(&backend.port.get()) else { continue };
-            let entry = out.entry(backend.service.as_text()).or_insert_with(|| BackendService {
-                service: backend.service.as_text(),
+            let Some(target) = service.ports.get(&port.get()) else { continue };
+            let entry = out.entry(name.as_text()).or_insert_with(|| BackendService {
+                service: name.as_text(),
                 selector: service.selector.clone(),
                 ports: BTreeSet::new(),
                 closed_to: None,

@@ -4,6 +4,7 @@
 //! field. A pure function of the object and of the Services' port names.
 
 mod annotation;
+mod cors;
 #[cfg(test)]
 mod tests;
 

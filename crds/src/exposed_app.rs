@@ -2,7 +2,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BackendProtocol, Buffering, Condition, Cors, HeaderChanges, RateLimit, Redirect, SessionAffinity};
+use crate::{
+    AccessLog, BackendProtocol, Buffering, Condition, Cors, ExternalAuth, HeaderChanges, RateLimit, Redirect,
+    SessionAffinity,
+};
 
 /// One application and the names under which the world reaches it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -107,9 +110,19 @@ pub struct RouteRule {
     /// How often one client address may ask. More gets 429.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
+    /// A Service of the namespace that is asked about each request first: 2xx lets it pass, 401 and 403 are the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_auth: Option<ExternalAuth>,
     /// Keeps a client at one pod. Only with one backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_affinity: Option<SessionAffinity>,
+    /// Plain text of the edge's answer when no backend gives one (502, 503, 504): visible ASCII and spaces, no '$'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[ -#%-~]+$"))]
+    pub error_text: Option<String>,
+    /// On writes each request as a line of JSON to the log of the edge's pods, query included. Absent: Off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLog>,
 }
 
 /// How a path matches.

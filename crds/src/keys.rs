@@ -45,8 +45,8 @@ pub const TAG_ATTEMPT: &str = "gatehouse.dev/attempt";
 
 /// Port of the edge that answers health and the table hash.
 pub const ADMIN_PORT: u16 = 8081;
-/// The gRPC method that the edge answers there for target groups of gRPC: AWS's own default.
-pub const GRPC_HEALTH_PATH: &str = "/AWS.ALB/healthcheck";
+/// What target groups of protocol version GRPC ask for on [`ADMIN_PORT`]: grpc-status 0 is healthy.
+pub use gatehouse_route::GRPC_HEALTH_PATH;
 /// Port of the edge that answers metrics.
 pub const METRICS_PORT: u16 = 9090;
 

@@ -27,8 +27,8 @@ pub use exposure_policy::{
 };
 pub use host_claim::{AdmittedApp, ClaimState, HostClaim, HostClaimSpec, HostClaimStatus, Placement};
 pub use route_options::{
-    BackendProtocol, Buffering, Cors, HeaderChanges, HeaderSetting, RateLimit, Redirect, RedirectScheme,
-    SessionAffinity,
+    AccessLog, BackendProtocol, Buffering, Cors, ExternalAuth, HeaderChanges, HeaderSetting, RateLimit, Redirect,
+    RedirectScheme, SessionAffinity,
 };
 pub use shared_load_balancer::{
     AdoptOwner, CertificateMode, Certificates, Dns, DnsRouting, Edge, InferredDeletions, InferredDeletionsStatus,

@@ -28,6 +28,16 @@ pub enum Buffering {
     Off,
 }
 
+/// Whether each request of a route is a line of the edge's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+pub enum AccessLog {
+    /// One JSON object each, on standard output of the edge's pods.
+    On,
+    /// Requests are only counted.
+    #[default]
+    Off,
+}
+
 /// What is done to headers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
@@ -151,4 +161,24 @@ pub struct SessionAffinity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,4}(s|m|h)$"))]
     pub max_age: Option<String>,
+}
+
+/// A Service that says of each request whether it may come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalAuth {
+    /// Name of a Service of the same namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub service: String,
+    /// Port of the Service (not of the pods). It speaks HTTP/1.1.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// What it is asked for, by GET and without the body. Absent: "/".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = r"^/[A-Za-z0-9._~!&()+,=:@/-]*$"))]
+    pub path: Option<String>,
+    /// Headers of its answer that the backend gets, in place of what the client has sent under these names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 64), regex(pattern = r"^[A-Za-z0-9-]{1,64}$")))]
+    pub response_headers: Vec<String>,
 }

@@ -10,6 +10,7 @@ use gatehouse_route::{RouteTable, render};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
+use crate::access::Routes;
 use crate::flags::Flags;
 use crate::metrics::Metrics;
 use crate::nginx::{self, Nginx};
@@ -30,6 +31,7 @@ pub struct Agent {
     flags: Flags,
     status: watch::Sender<Status>,
     metrics: Metrics,
+    routes: Routes,
     file: TableFile,
     nginx: Option<Nginx>,
     /// The newest readable table that is not served yet, and since when.
@@ -44,11 +46,17 @@ pub struct Agent {
 
 impl Agent {
     /// Nothing is read or started yet.
-    pub fn new(flags: Flags, program: PathBuf, status: watch::Sender<Status>, metrics: Metrics) -> Agent {
+    pub fn new(
+        flags: Flags,
+        program: PathBuf,
+        status: watch::Sender<Status>,
+        metrics: Metrics,
+        routes: Routes,
+    ) -> Agent {
         let file = TableFile::new(flags.table.clone());
         let not_before = Instant::now();
         let (nginx, wanted, running, trouble) = (None, None, None, None);
-        Agent { program, flags, status, metrics, file, nginx, wanted, not_before, running, trouble }
+        Agent { program, flags, status, metrics, routes, file, nginx, wanted, not_before, running, trouble }
     }
 
     /// Works until it is told to stop and nginx has ended.
@@ -141,6 +149,7 @@ impl Agent {
             Ok(()) => {
                 let took = since.elapsed();
                 self.metrics.reloaded(&hash, took.as_secs_f64());
+                self.metrics.forget(&self.routes.know(&table));
                 self.status.send_modify(|status| {
                     status.served = Some(hash.clone());
                     status.answering = true;
@@ -167,6 +176,7 @@ impl Agent {
         std::fs::write(&next, &text).with_context(|| format!("{} cannot be written", next.display()))?;
         nginx::test(&self.program, &self.flags.work_dir, &next).await?;
         std::fs::rename(&next, &conf).with_context(|| format!("{} cannot be replaced", conf.display()))?;
+        self.routes.expect(table);
         let result = match &self.nginx {
             None => {
                 let nginx = self.nginx.insert(Nginx::start(&self.program, &self.flags.work_dir, &conf)?);

@@ -20,7 +20,8 @@ use clap::{Parser, ValueEnum};
         /healthz  200 while nginx answers with a table, drain included (the load balancer's health check)\n  \
         /readyz   as /healthz, but 503 from the first SIGTERM on (readiness)\n  \
         /hash     the hash of the table that nginx's workers serve, 503 and empty when there is none\n  \
-        /status   the same and more, as JSON\n\n\
+        /status   the same and more, as JSON\n  \
+        POST /AWS.ALB/healthcheck   as /healthz, by gRPC: grpc-status 0, else 14 (the load balancer's health check)\n\n\
         Signals: SIGTERM and SIGQUIT drain, SIGINT skips the drain, a second one ends the drain, a third ends nginx at once.\n\n\
         Try:\n  gatehouse-edge --table table.json --nginx /usr/sbin/nginx --bind 127.0.0.1 --drain 0"
 )]
@@ -57,6 +58,9 @@ pub struct Flags {
     /// change after a quiet time is never held up
     #[arg(long, env = "GATEHOUSE_EDGE_RELOAD_GAP", value_name = "MS", default_value_t = 2000)]
     pub reload_gap: u64,
+    /// Lines a second of the access log, of all routes together; more are dropped and counted
+    #[arg(long, env = "GATEHOUSE_EDGE_ACCESS_LOG_RATE", value_name = "LINES", default_value_t = 500)]
+    pub access_log_rate: u32,
     /// How log lines look
     #[arg(long, env = "GATEHOUSE_EDGE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

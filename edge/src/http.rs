@@ -1,9 +1,11 @@
 //! The admin and metrics ports. They answer health, hash and numbers, never anything secret.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::routing::{get, post};
+use gatehouse_route::GRPC_HEALTH_PATH;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
@@ -17,6 +19,7 @@ pub fn admin(status: watch::Receiver<Status>) -> Router {
         .route("/readyz", get(readyz))
         .route("/hash", get(hash))
         .route("/status", get(all))
+        .route(GRPC_HEALTH_PATH, post(grpc_healthz))
         .with_state(status)
 }
 
@@ -27,11 +30,14 @@ pub fn metrics(metrics: Metrics) -> Router {
         .with_state(metrics)
 }
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
 type Shared = State<watch::Receiver<Status>>;
 type Text = (StatusCode, String);
 
-fn answer(yes: bool, status: &Status) -> Text {
-    let why = if status.served.is_none() {
+fn why(status: &Status) -> &'static str {
+    if status.served.is_none() {
         "waiting for a table"
     } else if !status.answering {
         "nginx does not answer"
@@ -39,8 +45,11 @@ fn answer(yes: bool, status: &Status) -> Text {
         "draining"
     } else {
         "ok"
-    };
-    (if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, format!("{why}\n"))
+    }
+}
+
+fn answer(yes: bool, status: &Status) -> Text {
+    (if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, format!("{}\n", why(status)))
 }
 
 async fn livez(State(status): Shared) -> Text {
@@ -51,6 +60,22 @@ async fn livez(State(status): Shared) -> Text {
 async fn healthz(State(status): Shared) -> Text {
     let status = status.borrow();
     answer(status.healthy(), &status)
+}
+
+/// The same to who asks by gRPC: there the status of HTTP is always 200, and without a message the trailers come first.
+async fn grpc_healthz(State(status): Shared) -> Response<Body> {
+    let status = status.borrow();
+    let mut out = Response::new(Body::empty());
+    let headers = out.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    if status.healthy() {
+        headers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
+    } else {
+        // 14 is UNAVAILABLE.
+        headers.insert(GRPC_STATUS, HeaderValue::from_static("14"));
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(why(&status)));
+    }
+    out
 }
 
 async fn readyz(State(status): Shared) -> Text {

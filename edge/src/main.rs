@@ -6,6 +6,7 @@
 //!
 //! It is PID 1 of the edge pod, holds no Kubernetes token and knows only the `route` crate.
 
+mod access;
 mod agent;
 mod flags;
 mod http;
@@ -72,7 +73,9 @@ async fn run(flags: Flags) -> Result<()> {
             TcpListener::bind(address).await.with_context(|| format!("{flag} {port} on {} is not free", flags.bind))?;
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
+    let routes = access::Routes::default();
+    access::listen(routes.clone(), metrics.clone(), flags.access_log_rate)?;
     tokio::spawn(agent::watch_nginx(status.clone(), metrics.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), nginx = %version, "edge agent started");
-    agent::Agent::new(flags, program, status, metrics).run(stop).await
+    agent::Agent::new(flags, program, status, metrics, routes).run(stop).await
 }

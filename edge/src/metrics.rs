@@ -1,6 +1,39 @@
 //! Every metric of the agent.
 
-use prometheus::{Encoder as _, Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use std::net::Ipv4Addr;
+
+use gatehouse_route::LOG_PORT;
+use prometheus::{
+    Encoder as _, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use serde::Serialize;
+
+/// Which route a number belongs to, as the table has it. All empty: no route, or one that is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteLabels {
+    /// Host.
+    pub host: String,
+    /// Path.
+    pub path: String,
+    /// Prefix or Exact.
+    pub path_type: &'static str,
+}
+
+impl RouteLabels {
+    /// Routes beyond those that have numbers of their own.
+    pub fn of_the_rest() -> RouteLabels {
+        RouteLabels { host: "other".to_owned(), path: "other".to_owned(), path_type: "other" }
+    }
+
+    fn values(&self) -> [&str; 3] {
+        [&self.host, &self.path, self.path_type]
+    }
+}
+
+const ROUTE: [&str; 3] = ["host", "path", "path_type"];
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
 /// Handles; clones share their values.
 #[derive(Clone)]
@@ -12,6 +45,12 @@ pub struct Metrics {
     rejected: IntGauge,
     nginx_up: IntGauge,
     reload_seconds: Gauge,
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    upstream_errors: IntCounterVec,
+    lines: IntCounterVec,
+    unreadable: IntCounter,
+    lost: IntGauge,
 }
 
 impl Metrics {
@@ -43,14 +82,51 @@ impl Metrics {
                 "gatehouse_edge_last_reload_duration_seconds",
                 "From the new table's reading to the workers answering its hash.",
             )?,
+            requests: IntCounterVec::new(
+                Opts::new("gatehouse_edge_requests_total", "Requests by route and class of status."),
+                &["host", "path", "path_type", "class"],
+            )?,
+            seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "gatehouse_edge_request_duration_seconds",
+                    "From a request's first byte to its answer's last.",
+                )
+                .buckets(vec![0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0]),
+                &ROUTE,
+            )?,
+            upstream_errors: IntCounterVec::new(
+                Opts::new("gatehouse_edge_upstream_errors_total", "Pods that were asked and gave no answer, by route."),
+                &ROUTE,
+            )?,
+            lines: IntCounterVec::new(
+                Opts::new("gatehouse_edge_access_log_lines_total", "Lines of the access log, by result."),
+                &["result"],
+            )?,
+            unreadable: IntCounter::new(
+                "gatehouse_edge_access_unreadable_total",
+                "What nginx told of requests and was not understood: a fault of this program.",
+            )?,
+            lost: IntGauge::new(
+                "gatehouse_edge_access_lost",
+                "Requests and lines since the start that were told faster than they could be read: not counted elsewhere.",
+            )?,
             registry,
         };
+        for result in ["written", "dropped"] {
+            metrics.lines.with_label_values(&[result]);
+        }
         for collector in [&metrics.loads, &metrics.reloads] {
             for result in ["ok", "failed"] {
                 collector.with_label_values(&[result]);
             }
             metrics.registry.register(Box::new(collector.clone()))?;
         }
+        for collector in [&metrics.requests, &metrics.upstream_errors, &metrics.lines] {
+            metrics.registry.register(Box::new(collector.clone()))?;
+        }
+        metrics.registry.register(Box::new(metrics.seconds.clone()))?;
+        metrics.registry.register(Box::new(metrics.unreadable.clone()))?;
+        metrics.registry.register(Box::new(metrics.lost.clone()))?;
         metrics.registry.register(Box::new(metrics.table.clone()))?;
         metrics.registry.register(Box::new(metrics.rejected.clone()))?;
         metrics.registry.register(Box::new(metrics.nginx_up.clone()))?;
@@ -87,8 +163,48 @@ impl Metrics {
         self.nginx_up.set(i64::from(yes));
     }
 
+    /// nginx has answered a request.
+    pub fn requested(&self, route: &RouteLabels, status: &str, seconds: f64, unanswered: u64) {
+        let class = match status.as_bytes() {
+            [first @ b'1'..=b'5', _, _] => CLASSES[usize::from(first - b'1')],
+            _ => "other",
+        };
+        let [host, path, path_type] = route.values();
+        self.requests.with_label_values(&[host, path, path_type, class]).inc();
+        self.seconds.with_label_values(&route.values()).observe(seconds);
+        if unanswered > 0 {
+            self.upstream_errors.with_label_values(&route.values()).inc_by(unanswered);
+        }
+    }
+
+    /// Routes that are no more leave no numbers behind.
+    pub fn forget(&self, routes: &[RouteLabels]) {
+        for route in routes {
+            let [host, path, path_type] = route.values();
+            // What was never counted is not there.
+            for class in CLASSES {
+                let _ = self.requests.remove_label_values(&[host, path, path_type, class]);
+            }
+            let _ = self.seconds.remove_label_values(&route.values());
+            let _ = self.upstream_errors.remove_label_values(&route.values());
+        }
+    }
+
+    /// A line of the access log was written, or dropped because there were too many.
+    pub fn line(&self, written: bool) {
+        self.lines.with_label_values(&[if written { "written" } else { "dropped" }]).inc();
+    }
+
+    /// nginx has told something else than was agreed.
+    pub fn unreadable(&self) {
+        self.unreadable.inc();
+    }
+
     /// The text that Prometheus reads.
     pub fn text(&self) -> String {
+        if let Some(lost) = std::fs::read_to_string("/proc/self/net/udp").ok().and_then(|table| dropped(&table)) {
+            self.lost.set(lost);
+        }
         let mut out = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             Ok(()) => String::from_utf8_lossy(&out).into_owned(),
@@ -97,6 +213,24 @@ impl Metrics {
     }
 }
 
+/// How much the kernel has thrown away before the socket of the log: the last column of its line.
+fn dropped(table: &str) -> Option<i64> {
+    let [a, b, c, d] = Ipv4Addr::LOCALHOST.octets();
+    let own = format!("{:08X}:{LOG_PORT:04X}", u32::from_ne_bytes([a, b, c, d]));
+    let line = table.lines().find(|line| line.split_whitespace().nth(1) == Some(&own))?;
+    line.split_whitespace().last()?.parse().ok()
+}
+
 fn word(ok: bool) -> &'static str {
     if ok { "ok" } else { "failed" }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_kernels_table_is_read() {
+        let table = "   sl  local_address rem_address   st ...\n  \
+            123: 0100007F:1F8E 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 1 2 0 17\n";
+        assert_eq!(super::dropped(table), Some(17));
+    }
 }

@@ -3,6 +3,9 @@
 //! Each test runs in a network namespace of its own; without nginx or without root it says "not run".
 #![allow(clippy::unwrap_used, reason = "a test and its support fail by panicking")]
 
+mod access;
+mod auth;
+mod grpc;
 mod routes;
 mod support;
 

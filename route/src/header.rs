@@ -54,7 +54,12 @@ const RESPONSE_RESERVED: [&str; 13] = [
     "upgrade",
     "via",
 ];
-const RESPONSE_RESERVED_PREFIXES: [&str; 5] = ["access-control-", "proxy-", "x-accel-", "x-amzn-", "x-forwarded-"];
+const RESPONSE_RESERVED_PREFIXES: [&str; 6] =
+    ["access-control-", "grpc-", "proxy-", "x-accel-", "x-amzn-", "x-forwarded-"];
+
+/// The longest name that a route of gRPC may set, remove or take over: nginx keeps them in a hash whose buckets have 64
+/// bytes, which no directive changes, and refuses the whole file for one that does not fit.
+pub const MAX_GRPC_HEADER_NAME: usize = 46;
 
 macro_rules! header_type {
     ($(#[$doc:meta])* $name:ident, $reserved:expr, $prefixes:expr) => {

@@ -28,12 +28,13 @@ pub use cors::{Cors, Method, Origin};
 pub use header::{HeaderChanges, HeaderName, HeaderValue, RequestHeader, ResponseHeader};
 pub use host::Host;
 pub use options::{
-    BackendProtocol, Buffering, Burst, CookieName, Rate, RateLimit, Redirect, RouteOptions, Scheme, SessionAffinity,
-    StatusCode,
+    AccessLog, BackendProtocol, Buffering, Burst, CookieName, ErrorText, Rate, RateLimit, Redirect, RouteOptions,
+    Scheme, SessionAffinity, StatusCode,
 };
 pub use path::{Path, PathType};
-pub use render::{INTERNAL_PORT, RESERVED_PREFIX, render};
-pub use table::{Backend, BackendPort, HostRoutes, PortTable, Route, RouteTable, TABLE_VERSION};
+pub use render::log::{LOG_PORT, RouteId, route_ids};
+pub use render::{GRPC_HEALTH_PATH, INTERNAL_PORT, RESERVED_PREFIX, render};
+pub use table::{Backend, BackendPort, ExternalAuth, HostRoutes, PortTable, Route, RouteTable, TABLE_VERSION};
 pub use value::{Cidr, Label, Port, Seconds, Size, Weight};
 
 /// Why a field's text was refused: what was found, what is allowed. It never echoes control characters.

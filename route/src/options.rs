@@ -40,7 +40,64 @@ pub struct RouteOptions {
     /// Keeps a client at one pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_affinity: Option<SessionAffinity>,
+    /// What the edge says when no backend answers (502, 503, 504).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_text: Option<ErrorText>,
+    /// Whether each request is a line in the edge's log.
+    #[serde(default, skip_serializing_if = "AccessLog::is_off")]
+    pub access_log: AccessLog,
 }
+
+/// Whether each request of a route is a line in the edge's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum AccessLog {
+    /// One JSON object each.
+    On,
+    /// Requests are only counted.
+    #[default]
+    Off,
+}
+
+impl AccessLog {
+    fn is_off(&self) -> bool {
+        *self == AccessLog::Off
+    }
+}
+
+/// Plain text for people: visible ASCII and inner spaces, without `$`, which nginx would expand and cannot escape.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ErrorText(Box<str>);
+
+/// The pattern the API server checks.
+pub const ERROR_TEXT_PATTERN: &str = r"^[ -#%-~]+$";
+
+impl ErrorText {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// If it is empty, too long, begins or ends with a space, or has `$` or a character outside visible ASCII.
+    pub fn parse(text: &str) -> Result<Self, GrammarError> {
+        let refuse = |why: &str| Err(GrammarError::new(text, why));
+        if text.is_empty() || text.len() > 1024 {
+            return refuse("is not 1 to 1024 characters long");
+        }
+        if let Some(c) = text.chars().find(|c| !(c.is_ascii_graphic() || *c == ' ') || *c == '$') {
+            return refuse(&format!("has {c:?}; allowed are visible ASCII characters except '$', and spaces"));
+        }
+        if text.starts_with(' ') || text.ends_with(' ') {
+            return refuse("begins or ends with a space; remove it");
+        }
+        Ok(ErrorText(text.into()))
+    }
+
+    /// The text form.
+    #[must_use]
+    pub fn as_text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+text_type!(ErrorText);
 
 /// What the edge speaks with the backends of a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -252,7 +309,7 @@ text_type!(CookieName);
 
 #[cfg(test)]
 mod tests {
-    use super::{Burst, CookieName, Rate, StatusCode};
+    use super::{Burst, CookieName, ErrorText, Rate, StatusCode};
 
     #[test]
     fn numbers_and_names() {
@@ -262,6 +319,10 @@ mod tests {
         }
         assert!(Rate::try_from(0).is_err() && Rate::try_from(10_001).is_err() && Rate::try_from(1).is_ok());
         assert!(Burst::try_from(-1).is_err() && Burst::try_from(0).is_ok() && Burst::try_from(10_001).is_err());
+        assert!(ErrorText::parse("Sorry, {back} \"soon\"; see #1").is_ok());
+        for bad in ["", " a", "a ", "a\nb", "$host", "\u{e9}", "a\0", &"a".repeat(1025)] {
+            assert!(ErrorText::parse(bad).is_err(), "{bad:?}");
+        }
         assert!(CookieName::parse("shop_session").is_ok());
         for bad in ["", "1a", "a b", "a;", "a=", "__Host-a", "AWSALBTG", "awselb", "a\n", "é", &"a".repeat(65)] {
             assert!(CookieName::parse(bad).is_err(), "{bad:?}");

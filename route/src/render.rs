@@ -1,20 +1,27 @@
 //! `render(table)`: the whole nginx.conf of one edge.
 
 mod answer;
+mod auth;
 mod cors;
+pub mod log;
 
 use std::collections::BTreeMap;
 
-use answer::{answer, forwarded, zone_name};
+use answer::{answer, forwarded, grpc, zone_name};
 
 use crate::nginx::{Arg, Directive, Hex, block, entry, quoted, simple};
-use crate::{Backend, BackendPort, Host, HostRoutes, Path, PathType, Port, PortTable, Route, RouteTable};
+use crate::{
+    Backend, BackendPort, BackendProtocol, Host, HostRoutes, Path, PathType, Port, PortTable, Route, RouteTable,
+};
 
 /// Paths below this are the platform's: the edge answers its table hash there, before any access rule.
 pub const RESERVED_PREFIX: &str = "/.well-known/gatehouse/";
 
 /// Loopback port on which nginx tells its agent which table its workers run.
 pub const INTERNAL_PORT: u16 = 8079;
+
+/// The gRPC method on the admin port by which a load balancer asks for the health of an edge that it speaks gRPC with.
+pub const GRPC_HEALTH_PATH: &str = "/AWS.ALB/healthcheck";
 
 /// Renders the configuration an edge runs for this table. A pure function: equal tables give equal text.
 #[must_use]
@@ -39,7 +46,6 @@ fn http(table: &RouteTable) -> Vec<Directive> {
     // Keep-alive towards the load balancer must outlive its idle timeout, or it reuses a connection that we are closing.
     let idle = table.ports.values().map(|p| p.idle_timeout.get()).max().unwrap_or(60);
     let mut out = vec![
-        simple("access_log", [Arg::Word("off")]),
         simple("server_tokens", [Arg::Word("off")]),
         simple("default_type", [Arg::Word("text/plain")]),
         simple("merge_slashes", [Arg::Word("on")]),
@@ -51,6 +57,9 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         // The longest origin with the words before it, and the longest header name, each fit a bucket.
         simple("map_hash_bucket_size", [Arg::Number(512)]),
         simple("proxy_headers_hash_bucket_size", [Arg::Number(128)]),
+        // By prior knowledge, beside HTTP/1.1 on the same port. The default server's word alone would not do: nginx asks
+        // it when a connection comes, then each host's own for each request, and answers 421 where it is off.
+        simple("http2", [Arg::Word("on")]),
         simple("keepalive_timeout", [Arg::Unit("", u64::from(idle) + 15, "s")]),
         // Without it every idle connection of the load balancer breaks at each reload.
         simple("keepalive_min_timeout", [Arg::Word("10s")]),
@@ -89,14 +98,19 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         // A flood of refused requests must not become a flood of log lines.
         simple("limit_req_log_level", [Arg::Word("info")]),
     ];
-    out.extend(forwarded());
+    out.extend(log::directives(table));
+    out.extend(forwarded(BackendProtocol::Http));
+    if each(table).any(|place| place.route.options.backend_protocol == BackendProtocol::Grpc) {
+        out.extend(grpc());
+    }
     out.extend(upstreams(table));
     out.extend(splits(table));
     out.extend(limits(table));
     let calls = cors::directives(table);
     let preflights = !calls.is_empty();
     out.extend(calls);
-    let mut internal = vec![simple("listen", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")])];
+    out.extend(auth::directives(table));
+    let mut internal = vec![simple("listen", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")]), log::off()];
     if preflights {
         internal.extend(cors::locations());
     }
@@ -109,10 +123,6 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         }
     }
     out
-}
-
-fn header(name: &'static str, variable: &'static str) -> Directive {
-    simple("proxy_set_header", [quoted(name), Arg::Word(variable)])
 }
 
 /// One route where it stands in the table.
@@ -139,19 +149,25 @@ fn each(table: &RouteTable) -> impl Iterator<Item = Place<'_>> {
     })
 }
 
-/// One upstream per twin Service and port, not per route: thousands of zones would cost seconds and a gigabyte. Only
-/// session affinity needs its own, because the cookie is a property of the upstream.
+/// One upstream per twin Service, port and protocol, not per route: thousands of zones would cost seconds and a
+/// gigabyte. A kept connection speaks one protocol; and session affinity needs an upstream of its own, because the cookie
+/// is a property of it.
 fn upstreams(table: &RouteTable) -> Vec<Directive> {
-    let mut distinct: BTreeMap<(&crate::Label, &BackendPort, Option<Vec<Arg>>), String> = BTreeMap::new();
+    type Key<'a> = (&'a crate::Label, &'a BackendPort, Option<Vec<Arg>>, BackendProtocol);
+    let mut distinct: BTreeMap<Key<'_>, String> = BTreeMap::new();
     for place in each(table) {
         for backend in &place.route.backends {
-            let key = (&backend.service, &backend.port, sticky(&place));
+            let key = (&backend.service, &backend.port, sticky(&place), place.route.options.backend_protocol);
             distinct.entry(key).or_insert_with(|| upstream_name(&place, backend));
+        }
+        if let Some(auth) = &place.route.external_auth {
+            let key = (&auth.service, &auth.port, None, BackendProtocol::Http);
+            distinct.entry(key).or_insert_with(|| plain_upstream(&auth.service, &auth.port));
         }
     }
     distinct
         .into_iter()
-        .map(|((service, port, sticky), name)| {
+        .map(|((service, port, sticky, _), name)| {
             let fqdn = format!("{service}.{}.svc.{}", table.namespace, table.cluster_domain);
             // Readiness in Kubernetes is the truth; with max_fails one slow replica could empty the group.
             let server = match port {
@@ -175,12 +191,21 @@ fn upstreams(table: &RouteTable) -> Vec<Directive> {
         .collect()
 }
 
+/// The upstream of a Service that is spoken to in HTTP/1.1, whichever pod answers.
+fn plain_upstream(service: &crate::Label, port: &BackendPort) -> String {
+    format!("u-{}", Hex::of(format!("{service} {port:?}").as_bytes()).as_str())
+}
+
 fn upstream_name(place: &Place<'_>, backend: &Backend) -> String {
     let Backend { service, port, .. } = backend;
-    let content = match sticky(place) {
+    let mut content = match sticky(place) {
         None => format!("{service} {port:?}"),
         Some(sticky) => format!("{service} {port:?} {sticky:?}"),
     };
+    let protocol = place.route.options.backend_protocol;
+    if protocol != BackendProtocol::Http {
+        content = format!("{content} {protocol:?}");
+    }
     format!("u-{}", Hex::of(content.as_bytes()).as_str())
 }
 
@@ -243,7 +268,14 @@ fn splits(table: &RouteTable) -> Vec<Directive> {
 }
 
 fn split_name(route: &Route) -> Hex {
-    Hex::of(format!("{:?}", route.backends).as_bytes())
+    let protocol = route.options.backend_protocol;
+    Hex::of(
+        match protocol {
+            BackendProtocol::Http => format!("{:?}", route.backends),
+            BackendProtocol::H2c | BackendProtocol::Grpc => format!("{:?} {protocol:?}", route.backends),
+        }
+        .as_bytes(),
+    )
 }
 
 fn live(route: &Route) -> impl Iterator<Item = &Backend> {
@@ -253,7 +285,6 @@ fn live(route: &Route) -> impl Iterator<Item = &Backend> {
 fn default_server(port: Port, served: &PortTable, hash: &str) -> Directive {
     let mut body = vec![
         simple("listen", [Arg::Number(u64::from(port.get())), Arg::Word("default_server")]),
-        simple("http2", [Arg::Word("on")]),
         simple("server_name", [Arg::Word("_")]),
     ];
     body.extend(trust(served));
@@ -267,7 +298,8 @@ fn trust(served: &PortTable) -> impl Iterator<Item = Directive> {
 }
 
 fn reserved(hash: &str) -> Directive {
-    block("location", [quoted(RESERVED_PREFIX)], vec![simple("return", [Arg::Number(200), quoted(hash)])])
+    let answer = simple("return", [Arg::Number(200), quoted(hash)]);
+    block("location", [quoted(RESERVED_PREFIX)], vec![log::off(), answer])
 }
 
 fn server(port: Port, host: &Host, served: &PortTable, routes: &HostRoutes, hash: &str) -> Directive {
@@ -286,6 +318,11 @@ fn server(port: Port, host: &Host, served: &PortTable, routes: &HostRoutes, hash
         };
         let place = found.map(|((path, path_type), route)| Place { port, host, path, path_type: *path_type, route });
         body.push(block("location", args, answer(place, text)));
+    }
+    for ((path, path_type), route) in &routes.routes {
+        let place = Place { port, host, path, path_type: *path_type, route };
+        body.extend(answer::excuse(&place));
+        body.extend(auth::door(&place));
     }
     block("server", [], body)
 }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cidr, Host, Label, Path, PathType, Port, RouteOptions, Seconds, Size, Weight, short_hash};
+use crate::{Cidr, Host, Label, Path, PathType, Port, RequestHeader, RouteOptions, Seconds, Size, Weight, short_hash};
 
 /// The newest version this crate writes and reads. An agent keeps its last good table when it meets a newer one.
 ///
-/// 1: path, backends, timeout, allow. 2: [`RouteOptions`]. A table is written in the oldest version that can say it
+/// 1: path, backends, timeout, allow. 2: [`RouteOptions`], [`ExternalAuth`]. A table is written in the oldest version that can say it
 /// ([`RouteTable::version_for`]), so an older agent goes on until a route asks for what it does not know, and then
 /// keeps its last good table instead of serving half of what was meant.
 pub const TABLE_VERSION: u32 = 2;
@@ -65,6 +65,9 @@ pub struct Route {
     /// Clients that may come; empty admits everybody.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub allow: BTreeSet<Cidr>,
+    /// Who is asked about each request first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_auth: Option<ExternalAuth>,
     /// What else it says.
     #[serde(flatten)]
     pub options: RouteOptions,
@@ -79,6 +82,22 @@ pub struct Backend {
     pub port: BackendPort,
     /// Share among the backends of this route.
     pub weight: Weight,
+}
+
+/// A Service that says of each request whether it may come: 2xx lets it pass, 401 and 403 are the client's answer, and
+/// everything else, silence too, is a 500.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalAuth {
+    /// The headless twin Service that names the pods.
+    pub service: Label,
+    /// Where the pods listen.
+    pub port: BackendPort,
+    /// What they are asked for.
+    pub path: Path,
+    /// Headers of its answer that the backend gets, whatever the client has sent under these names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub response_headers: BTreeSet<RequestHeader>,
 }
 
 /// How the port of the pods is known.
@@ -96,7 +115,11 @@ impl RouteTable {
     #[must_use]
     pub fn version_for(ports: &BTreeMap<Port, PortTable>) -> u32 {
         let mut routes = ports.values().flat_map(|p| p.hosts.values()).flat_map(|h| h.routes.values());
-        if routes.any(|route| route.options != RouteOptions::default()) { 2 } else { 1 }
+        if routes.any(|route| route.options != RouteOptions::default() || route.external_auth.is_some()) {
+            2
+        } else {
+            1
+        }
     }
 
     /// The content hash, 16 hexadecimal digits: what an edge reports when it serves this table.

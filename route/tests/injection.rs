@@ -25,6 +25,10 @@ fn sample() -> Value {
             "allowOrigins": ["https://origin.example.net"], "allowMethods": ["PURGE"], "allowHeaders": ["x-cors-in"],
             "exposeHeaders": ["x-cors-out"], "allowCredentials": true, "maxAge": "32s"
         },
+        "externalAuth": {
+            "service": "svc-auth", "port": {"named": "auth-port"}, "path": "/auth/path", "responseHeaders": ["x-auth-out"]
+        },
+        "errorText": "error words", "accessLog": "On",
         "stripPrefix": true, "rateLimit": {"requestsPerSecond": 7, "burst": 9},
         "sessionAffinity": {"cookieName": "cookie-name", "maxAge": "33s"}
     });
@@ -32,6 +36,18 @@ fn sample() -> Value {
         "path": "/split", "pathType": "Exact", "timeout": "34s",
         "backends": [backend("svc-two", json!({"number": 8080})), backend("svc-three", json!({"number": 8080}))],
         "cors": {"allowOrigins": ["*"], "allowMethods": ["PATCH"]}
+    });
+    let grpc = json!({
+        "path": "/pack.Service", "pathType": "Prefix", "timeout": "38s", "backendProtocol": "GRPC",
+        "backends": [backend("svc-five", json!({"named": "grpc-port"})), backend("svc-six", json!({"number": 9090}))],
+        "requestHeaders": {"set": {"x-grpc-set": "metadata value"}, "remove": ["x-grpc-gone"]},
+        "responseHeaders": {"set": {"x-grpc-res": "answer value"}, "remove": ["x-grpc-res-gone"]}
+    });
+    let h2c = json!({
+        "path": "/h2c", "pathType": "Prefix", "timeout": "39s", "backendProtocol": "H2C", "stripPrefix": true,
+        "backends": [backend("svc-seven", json!({"number": 9091}))], "maxBodySize": "13Ki",
+        "requestHeaders": {"set": {"x-h2c-set": "another value"}},
+        "cors": {"allowOrigins": ["https://second.example.net"]}
     });
     let redirect = json!({
         "path": "/redirect", "pathType": "Prefix", "timeout": "35s", "backends": [],
@@ -42,7 +58,7 @@ fn sample() -> Value {
         "ports": {"8080": {
             "loadBalancer": "balancer-name", "trusted": ["10.0.7.0/24"], "maxBodySize": "12Ki", "idleTimeout": "36s",
             "hosts": {
-                "exact.example.org": {"routes": [all, split, redirect]},
+                "exact.example.org": {"routes": [all, split, redirect, grpc, h2c]},
                 "*.wild.example.org": {"routes": [{
                     "path": "/wild", "pathType": "Prefix", "timeout": "37s", "backends": [backend("svc-four", json!({"number": 8081}))]
                 }]}
@@ -345,6 +361,11 @@ fn exchanged(word: &str, old: &str, new: &str, is_host: bool) -> String {
         let regex = |suffix: &str| format!("~^[^.]+\\.{}$", suffix.replace('.', "\\."));
         let form = |host: &str| host.strip_prefix("*.").map_or_else(|| host.to_owned(), regex);
         return word.replace(&form(old), &form(new));
+    }
+    // A header's name inside nginx's variable for it.
+    if let Some(name) = word.strip_prefix("$upstream_http_") {
+        let inside = |text: &str| text.replace('-', "_");
+        return format!("$upstream_http_{}", name.replace(&inside(old), &inside(new)));
     }
     word.replace(old, new)
 }

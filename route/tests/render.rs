@@ -59,6 +59,23 @@ const OPTIONS: &str = r#"{
       {"path": "/api/exact/", "pathType": "Exact", "timeout": "60s", "backends": [
         {"service": "gh-a", "port": {"number": 8080}, "weight": 1}, {"service": "gh-b", "port": {"number": 8080}, "weight": 1}],
        "cors": {"allowOrigins": ["*"], "allowHeaders": ["x-a"], "exposeHeaders": ["x-b"], "maxAge": "10m"}},
+      {"path": "/pack.Service", "pathType": "Prefix", "timeout": "60s", "backendProtocol": "GRPC",
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}],
+       "requestHeaders": {"remove": ["x-debug"]}, "responseHeaders": {"remove": ["x-powered-by"]}},
+      {"path": "/pack.Split", "pathType": "Exact", "timeout": "1h", "backendProtocol": "GRPC", "maxBodySize": "1Mi",
+       "backends": [
+        {"service": "gh-a", "port": {"number": 8080}, "weight": 1}, {"service": "gh-b", "port": {"number": 8080}, "weight": 1}]},
+      {"path": "/h2", "pathType": "Exact", "timeout": "60s", "backendProtocol": "H2C",
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}], "cors": {"allowOrigins": ["*"]}},
+      {"path": "/late", "pathType": "Exact", "timeout": "60s", "errorText": "back \"soon\"", "accessLog": "On",
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}],
+       "responseHeaders": {"set": {"retry-after": "5"}}, "cors": {"allowOrigins": ["*"]}},
+      {"path": "/known", "pathType": "Prefix", "timeout": "60s",
+       "externalAuth": {"service": "gh-auth", "port": {"named": "http"}, "path": "/verify", "responseHeaders": ["x-user"]},
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}], "cors": {"allowOrigins": ["*"]}},
+      {"path": "/member", "pathType": "Exact", "timeout": "60s",
+       "externalAuth": {"service": "gh-auth", "port": {"number": 8080}, "path": "/"},
+       "backends": [{"service": "gh-a", "port": {"number": 8080}, "weight": 1}]},
       {"path": "/old", "pathType": "Prefix", "timeout": "60s", "backends": [],
        "redirect": {"hostname": "new.example.com", "path": "/new", "statusCode": 301}},
       {"path": "/here", "pathType": "Exact", "timeout": "60s", "backends": [], "redirect": {"port": 8443}}]}}}}}"#;

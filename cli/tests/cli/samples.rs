@@ -88,7 +88,7 @@ fn the_cluster_id_is_in_every_name() {
     let groups = |text: &str| -> Vec<String> {
         text.lines().filter(|l| l.contains("target group")).map(str::to_owned).collect()
     };
-    assert_eq!(groups(&one).len(), 3);
+    assert_eq!(groups(&one).len(), 4);
     assert!(groups(&one).iter().all(|line| !groups(&other).contains(line)));
     assert!(other.contains("external-dns/owner=prod"));
 }

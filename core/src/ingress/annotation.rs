@@ -1,11 +1,13 @@
 //! Annotations of ingress controllers: those with an exact meaning here, and a word on every other.
 
-use gatehouse_crds::{Buffering, RateLimit, RouteRule, SessionAffinity};
+use std::collections::BTreeMap;
+
+use gatehouse_crds::{BackendProtocol, Buffering, RateLimit, RouteRule, SessionAffinity};
 use gatehouse_route::{Cidr, Seconds, Size};
 
-use super::{Fate, Reader};
+use super::{Fate, Reader, cors};
 
-const NGINX: &str = "nginx.ingress.kubernetes.io/";
+pub(super) const NGINX: &str = "nginx.ingress.kubernetes.io/";
 
 /// What the annotations say.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Said {
     burst: Option<i32>,
     /// Name and age of the cookie that affinity would use.
     cookie: (Option<String>, Option<String>),
+    /// What is said of other origins, by annotation.
+    cors: BTreeMap<String, String>,
 }
 
 pub(super) fn read<'a>(reader: &mut Reader<'_>, all: impl Iterator<Item = (&'a String, &'a String)>) -> Said {
@@ -64,6 +68,21 @@ fn finish(reader: &mut Reader<'_>, said: &mut Said) {
     if let Some(affinity) = &mut said.route.session_affinity {
         let (name, age) = std::mem::take(&mut said.cookie);
         *affinity = SessionAffinity { cookie_name: name.unwrap_or_else(|| "INGRESSCOOKIE".to_owned()), max_age: age };
+    }
+    said.route.cors = cors::read(reader, &said.cors);
+    if said.route.backend_protocol == Some(BackendProtocol::Grpc) {
+        let mut without = |fate, name: &str, why: &str| {
+            reader.say(fate, format!("metadata.annotations[{NGINX}{name}]"), format!("has no effect on gRPC: {why}"));
+        };
+        if said.route.buffering.take().is_some() {
+            without(Fate::Needless, "proxy-buffering", "it is never gathered before it is passed on");
+        }
+        if said.route.cors.take().is_some() {
+            without(Fate::Lost, "enable-cors", "browsers do not speak it");
+        }
+        if said.route.session_affinity.take().is_some() {
+            without(Fate::Lost, "affinity", "its clients keep no cookies");
+        }
     }
 }
 
@@ -118,8 +137,18 @@ fn nginx(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, fiel
             reader.say(Fate::Lost, field, "http is always redirected to https");
         }
         "backend-protocol" if value.eq_ignore_ascii_case("http") => {}
+        "backend-protocol" if value.eq_ignore_ascii_case("grpc") => {
+            said.route.backend_protocol = Some(BackendProtocol::Grpc);
+        }
+        "backend-protocol" if ["https", "grpcs"].iter().any(|p| value.eq_ignore_ascii_case(p)) => {
+            let cure = "name a port of the Service that speaks without TLS; policies keep others from the pods";
+            reader.say(Fate::Refused, field, format!("\"{value}\": the edge does not speak TLS with backends; {cure}"));
+        }
         "backend-protocol" => {
-            reader.say(Fate::Refused, field, format!("\"{value}\": backends are spoken to in HTTP/1.1 only"));
+            reader.say(Fate::Refused, field, format!("\"{value}\": backends speak HTTP, H2C or GRPC here"));
+        }
+        name if cors::knows(name) => {
+            said.cors.insert(name.to_owned(), value.to_owned());
         }
         "use-regex" if value == "true" => {
             reader.say(Fate::Refused, field, "paths are no patterns here; write them as Prefix or Exact");
@@ -134,7 +163,11 @@ fn nginx(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, fiel
         }
         "auth-url" | "auth-type" | "auth-secret" | "auth-tls-secret" => {
             // Published without it, the app would be open.
-            reader.say(Fate::Refused, field, "the edge does not ask clients who they are; let the backend do it");
+            reader.say(
+                Fate::Refused,
+                field,
+                "is not translated; a route's externalAuth asks a Service of the namespace",
+            );
         }
         "proxy-connect-timeout" => reader.say(Fate::Needless, field, "a connection is given up after 3 s"),
         "service-upstream" => reader.say(Fate::Needless, field, "the edge finds the pods of a Service by DNS"),

@@ -127,7 +127,10 @@ fn annotations_are_translated_refused_or_named() {
         ("nginx.ingress.kubernetes.io/auth-url: 'https://who.example.com'", Fate::Refused),
         ("nginx.ingress.kubernetes.io/canary: 'true'", Fate::Refused),
         ("nginx.ingress.kubernetes.io/rewrite-target: '/$1'", Fate::Refused),
-        ("nginx.ingress.kubernetes.io/backend-protocol: GRPC", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/backend-protocol: HTTPS", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/backend-protocol: GRPCS", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/backend-protocol: FCGI", Fate::Refused),
+        ("nginx.ingress.kubernetes.io/cors-max-age: '5'", Fate::Needless),
         ("nginx.ingress.kubernetes.io/ssl-redirect: 'false'", Fate::Lost),
         ("nginx.ingress.kubernetes.io/proxy-read-timeout: 'long'", Fate::Lost),
         ("nginx.ingress.kubernetes.io/something-new: 'x'", Fate::Lost),
@@ -146,4 +149,69 @@ fn annotations_are_translated_refused_or_named() {
     }
     let calm = "kubernetes.io/ingress.class: nginx, argocd.argoproj.io/tracking-id: x, nginx.ingress.kubernetes.io/ssl-redirect: 'true'";
     assert_eq!(annotated(calm).remarks, []);
+}
+
+#[test]
+fn grpc_is_translated_and_what_it_cannot_go_with_is_told() {
+    let grpc = annotated("nginx.ingress.kubernetes.io/backend-protocol: grpc");
+    assert_eq!(grpc.apps[0].1.routes[0].backend_protocol, Some(gatehouse_crds::BackendProtocol::Grpc));
+    assert_eq!(grpc.remarks, []);
+    let more = annotated(
+        "nginx.ingress.kubernetes.io/backend-protocol: GRPC, nginx.ingress.kubernetes.io/affinity: cookie, \
+         nginx.ingress.kubernetes.io/enable-cors: 'true'",
+    );
+    let lost =
+        ["enable-cors", "affinity"].map(|n| (Fate::Lost, format!("metadata.annotations[{}{n}]", annotation::NGINX)));
+    assert_eq!(fates(&more), lost.each_ref().map(|(fate, field)| (*fate, field.as_str())));
+    let route = &more.apps[0].1.routes[0];
+    assert!(route.cors.is_none() && route.session_affinity.is_none());
+}
+
+#[test]
+fn cors_means_what_it_meant() {
+    let cors = |more: &str| annotated(&format!("nginx.ingress.kubernetes.io/enable-cors: 'true'{more}"));
+    let said = |converted: &Converted| converted.apps[0].1.routes[0].cors.clone();
+    let usual = cors("");
+    let route = said(&usual).unwrap();
+    assert_eq!(
+        (route.allow_origins, route.allow_methods),
+        (vec!["*".into()], ["PUT", "DELETE", "PATCH", "OPTIONS"].map(str::to_owned).into())
+    );
+    assert_eq!(
+        (route.allow_headers.len(), route.expose_headers, route.allow_credentials, route.max_age.as_deref()),
+        (9, vec![], None, Some("24h"))
+    );
+    assert_eq!(usual.remarks, []);
+
+    let all = cors(
+        ", nginx.ingress.kubernetes.io/cors-allow-origin: 'https://a.example.com, http://localhost:3000', \
+         nginx.ingress.kubernetes.io/cors-allow-methods: 'GET, PUT', nginx.ingress.kubernetes.io/cors-allow-headers: X-In, \
+         nginx.ingress.kubernetes.io/cors-expose-headers: 'X-Out, X-More', nginx.ingress.kubernetes.io/cors-max-age: '600'",
+    );
+    let route = said(&all).unwrap();
+    assert_eq!(route.allow_origins, ["https://a.example.com", "http://localhost:3000"]);
+    assert_eq!((route.allow_methods, route.allow_headers), (vec!["PUT".into()], vec!["X-In".into()]));
+    assert_eq!((route.expose_headers, route.max_age.as_deref()), (vec!["X-Out".into(), "X-More".into()], Some("600s")));
+    assert_eq!((route.allow_credentials, all.remarks), (Some(true), vec![]), "the default there is to allow them");
+
+    let pattern =
+        cors(", nginx.ingress.kubernetes.io/cors-allow-origin: 'https://*.example.com, https://a.example.com'");
+    assert_eq!(said(&pattern).unwrap().allow_origins, ["https://a.example.com"]);
+    assert_eq!(pattern.remarks[0].message, "\"https://*.example.com\" is a pattern; name each one that is meant");
+    for (more, fate) in [
+        (", nginx.ingress.kubernetes.io/cors-allow-origin: 'https://*.example.com'", Fate::Lost),
+        (", nginx.ingress.kubernetes.io/cors-allow-headers: '*'", Fate::Lost),
+        (", nginx.ingress.kubernetes.io/cors-allow-methods: 'get'", Fate::Lost),
+        (", nginx.ingress.kubernetes.io/cors-max-age: '-1'", Fate::Lost),
+        (", nginx.ingress.kubernetes.io/cors-max-age: '1728000'", Fate::Needless),
+        (", nginx.ingress.kubernetes.io/cors-allow-credentials: 'true'", Fate::Needless),
+    ] {
+        let found = cors(more);
+        assert_eq!(found.remarks.iter().map(|r| r.fate).collect::<Vec<_>>(), [fate], "{more}");
+    }
+    assert_eq!(said(&cors(", nginx.ingress.kubernetes.io/cors-allow-origin: '*.example.com'")), None);
+    let off = annotated(
+        "nginx.ingress.kubernetes.io/enable-cors: 'false', nginx.ingress.kubernetes.io/cors-allow-methods: PUT",
+    );
+    assert_eq!((said(&off), off.remarks[0].fate), (None, Fate::Needless));
 }

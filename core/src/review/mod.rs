@@ -9,10 +9,10 @@ mod rulebook;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_crds::{Enforcement, TlsMode};
-use gatehouse_route::{Host, short_hash};
+use gatehouse_route::{Host, Label, Port, short_hash};
 
 pub use finding::{Class, Finding, Rule, refusal};
-pub use parse::{ParsedApp, ParsedBackend, ParsedRoute, parse};
+pub use parse::{ParsedApp, ParsedAuth, ParsedBackend, ParsedRoute, parse};
 pub use rulebook::{Rulebook, matches};
 
 use crate::identity::AppKey;
@@ -297,42 +297,41 @@ fn backends(app: &ParsedApp, facts: &Facts<'_>, out: &mut Vec<Finding>) {
     let Some(services) = facts.services else { return };
     for (i, route) in app.routes.iter().enumerate() {
         for (j, backend) in route.backends.iter().enumerate() {
-            let field = |name: &str| format!("spec.routes[{i}].backends[{j}].{name}");
-            match services.get(backend.service.as_str()) {
-                None => out.push(Finding::new(
-                    Rule::Backend,
-                    field("service"),
-                    format!(
-                        "\"{}\" does not exist in this namespace; its share answers 503 until it does",
-                        backend.service
-                    ),
-                )),
-                Some(service) if service.external_name => out.push(Finding::new(
-                    Rule::Backend,
-                    field("service"),
-                    format!("\"{}\" is an ExternalName; only Services with a selector are backends", backend.service),
-                )),
-                Some(service) if service.selector.is_empty() => out.push(Finding::new(
-                    Rule::Backend,
-                    field("service"),
-                    format!("\"{}\" has no selector; only Services that select pods are backends", backend.service),
-                )),
-                Some(service) if !service.ports.contains_key(&backend.port.get()) => {
-                    let ports: Vec<String> = service.ports.keys().map(ToString::to_string).collect();
-                    out.push(Finding::new(
-                        Rule::Backend,
-                        field("port"),
-                        format!(
-                            "{} is no port of Service \"{}\"; it has {}",
-                            backend.port.get(),
-                            backend.service,
-                            listed(ports.iter().map(String::as_str))
-                        ),
-                    ));
-                }
-                Some(_) => {}
-            }
+            let at = format!("spec.routes[{i}].backends[{j}]");
+            reached(services, (&backend.service, backend.port), &at, "its share answers 503", out);
         }
+        if let Some(auth) = &route.auth {
+            let at = format!("spec.routes[{i}].externalAuth");
+            reached(services, (&auth.service, auth.port), &at, "the route answers 503", out);
+        }
+    }
+}
+
+/// Whether a Service is one whose pods the edge can reach.
+fn reached(
+    services: &BTreeMap<String, std::sync::Arc<ServiceFacts>>,
+    (name, port): (&Label, Port),
+    at: &str,
+    meanwhile: &str,
+    out: &mut Vec<Finding>,
+) {
+    let mut tell = |field: &str, message| out.push(Finding::new(Rule::Backend, format!("{at}.{field}"), message));
+    match services.get(name.as_str()) {
+        None => tell("service", format!("\"{name}\" does not exist in this namespace; {meanwhile} until it does")),
+        Some(service) if service.external_name => {
+            let message = format!("\"{name}\" is an ExternalName; only Services with a selector are backends");
+            tell("service", message);
+        }
+        Some(service) if service.selector.is_empty() => {
+            let message = format!("\"{name}\" has no selector; only Services that select pods are backends");
+            tell("service", message);
+        }
+        Some(service) if !service.ports.contains_key(&port.get()) => {
+            let ports: Vec<String> = service.ports.keys().map(ToString::to_string).collect();
+            let ports = listed(ports.iter().map(String::as_str));
+            tell("port", format!("{} is no port of Service \"{name}\"; it has {ports}", port.get()));
+        }
+        Some(_) => {}
     }
 }
 

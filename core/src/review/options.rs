@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use gatehouse_crds as crds;
 use gatehouse_crds::RouteRule;
+use gatehouse_route::header::MAX_GRPC_HEADER_NAME;
 use gatehouse_route::{
-    BackendProtocol, Buffering, Burst, CookieName, Cors, HeaderChanges, HeaderValue, Host, Path, PathType, Port, Rate,
-    RateLimit, Redirect, RouteOptions, Scheme, Seconds, SessionAffinity, Size, StatusCode,
+    AccessLog, BackendProtocol, Buffering, Burst, CookieName, Cors, ErrorText, HeaderChanges, HeaderValue, Host, Label,
+    Path, PathType, Port, Rate, RateLimit, Redirect, RequestHeader, RouteOptions, Scheme, Seconds, SessionAffinity,
+    Size, StatusCode,
 };
+
+use super::parse::ParsedAuth;
 
 /// Told a field and what is wrong with it.
 type Fault<'a> = dyn FnMut(String, String) + 'a;
@@ -38,6 +42,14 @@ pub(super) fn options(rule: &RouteRule, path_type: PathType, at: &str, fault: &m
             .session_affinity
             .as_ref()
             .and_then(|affinity| session_affinity(affinity, &format!("{at}.sessionAffinity"), fault)),
+        error_text: rule
+            .error_text
+            .as_ref()
+            .and_then(|text| told(ErrorText::parse(text), &format!("{at}.errorText"), fault)),
+        access_log: match rule.access_log {
+            Some(crds::AccessLog::On) => AccessLog::On,
+            Some(crds::AccessLog::Off) | None => AccessLog::Off,
+        },
     };
     together(rule, path_type, at, fault);
     out
@@ -63,6 +75,9 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
             ("stripPrefix", rule.strip_prefix.is_some()),
             ("rateLimit", rule.rate_limit.is_some()),
             ("sessionAffinity", rule.session_affinity.is_some()),
+            ("errorText", rule.error_text.is_some()),
+            // Where a redirect leads is no secret, but who writes this means to keep somebody out.
+            ("externalAuth", rule.external_auth.is_some()),
         ];
         for (field, _) in others.into_iter().filter(|(_, said)| *said) {
             fault(format!("{at}.{field}"), "stands beside redirect, which reaches no backend; keep one".into());
@@ -75,9 +90,27 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
             ("cors", rule.cors.is_some(), "browsers do not speak gRPC; leave it out"),
             ("stripPrefix", rule.strip_prefix == Some(true), "the path of a gRPC call names its method; leave it out"),
             ("sessionAffinity", rule.session_affinity.is_some(), "gRPC clients keep no cookies; leave it out"),
+            ("errorText", rule.error_text.is_some(), "gRPC clients read no text; leave it out"),
         ];
         for (field, _, why) in others.into_iter().filter(|(_, said, _)| *said) {
             fault(format!("{at}.{field}"), format!("stands beside backendProtocol GRPC: {why}"));
+        }
+        let names_of = |changes: &Option<crds::HeaderChanges>| {
+            let all = changes.iter().flat_map(|c| c.set.iter().map(|s| s.name.clone()).chain(c.remove.clone()));
+            all.collect::<Vec<_>>()
+        };
+        for (field, names) in [
+            ("requestHeaders", names_of(&rule.request_headers)),
+            ("responseHeaders", names_of(&rule.response_headers)),
+            (
+                "externalAuth.responseHeaders",
+                rule.external_auth.iter().flat_map(|a| a.response_headers.clone()).collect(),
+            ),
+        ] {
+            for name in names.iter().filter(|name| name.len() > MAX_GRPC_HEADER_NAME) {
+                let most = format!("nginx holds at most {MAX_GRPC_HEADER_NAME} characters beside backendProtocol GRPC");
+                fault(format!("{at}.{field}"), format!("{name:?} is too long: {most}"));
+            }
         }
     }
     if rule.strip_prefix == Some(true) {
@@ -96,6 +129,22 @@ fn together(rule: &RouteRule, path_type: PathType, at: &str, fault: &mut Fault<'
         let message = format!("is for one backend, here are {backends}; shares and affinity exclude each other");
         fault(format!("{at}.sessionAffinity"), message);
     }
+}
+
+/// Reads the Service that is asked about each request first.
+pub(super) fn external_auth(rule: &RouteRule, at: &str, fault: &mut Fault<'_>) -> Option<ParsedAuth> {
+    let asked = rule.external_auth.as_ref()?;
+    let at = format!("{at}.externalAuth");
+    let service = told(Label::parse(&asked.service), &format!("{at}.service"), fault);
+    let port = told(Port::try_from(i64::from(asked.port)), &format!("{at}.port"), fault);
+    let path = told(Path::parse(asked.path.as_deref().unwrap_or("/")), &format!("{at}.path"), fault);
+    let field = format!("{at}.responseHeaders");
+    let response_headers: BTreeSet<RequestHeader> = list(&asked.response_headers, 16, &field, fault);
+    let said = rule.request_headers.iter().flat_map(|h| h.set.iter().map(|s| &s.name).chain(&h.remove));
+    for name in said.filter_map(|text| RequestHeader::parse(text).ok()).filter(|name| response_headers.contains(name)) {
+        fault(field.clone(), format!("\"{name}\" stands in requestHeaders too; keep one"));
+    }
+    Some(ParsedAuth { service: service?, port: port?, path: path?, response_headers })
 }
 
 fn headers<Name>(asked: Option<&crds::HeaderChanges>, at: &str, fault: &mut Fault<'_>) -> HeaderChanges<Name>

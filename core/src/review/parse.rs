@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use gatehouse_crds::{ExposedAppSpec, NetworkPolicySettings, Tls};
-use gatehouse_route::{Cidr, Host, Label, Path, PathType, Port, RESERVED_PREFIX, RouteOptions, Seconds, Weight};
+use gatehouse_route::{
+    Cidr, Host, Label, Path, PathType, Port, RESERVED_PREFIX, RequestHeader, RouteOptions, Seconds, Weight,
+};
 
-use super::options::options;
+use super::options::{external_auth, options};
 use super::{Finding, Rule};
 
 /// An app whose every field is within its grammar.
@@ -36,8 +38,31 @@ pub struct ParsedRoute {
     pub backends: Vec<ParsedBackend>,
     /// Asked timeout.
     pub timeout: Option<Seconds>,
+    /// Who is asked about each request first.
+    pub auth: Option<ParsedAuth>,
     /// What else it asks for.
     pub options: RouteOptions,
+}
+
+/// Who is asked about each request first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ParsedAuth {
+    /// Service.
+    pub service: Label,
+    /// Port of the Service.
+    pub port: Port,
+    /// What it is asked for.
+    pub path: Path,
+    /// Headers of its answer that the backend gets.
+    pub response_headers: BTreeSet<RequestHeader>,
+}
+
+impl ParsedRoute {
+    /// Every Service and port that the edge must reach for it.
+    pub fn services(&self) -> impl Iterator<Item = (&Label, Port)> {
+        let backends = self.backends.iter().map(|b| (&b.service, b.port));
+        backends.chain(self.auth.iter().map(|a| (&a.service, a.port)))
+    }
 }
 
 /// One backend.
@@ -146,9 +171,10 @@ pub fn parse(spec: &ExposedAppSpec) -> Result<ParsedApp, Vec<Finding>> {
         if rule.backends.is_empty() && rule.redirect.is_none() {
             fault(format!("{at}.backends"), "is empty; name at least one Service, or a redirect".into());
         }
+        let auth = external_auth(rule, &at, &mut fault);
         let options = options(rule, path_type, &at, &mut fault);
         if let Some(path) = path {
-            app.routes.push(ParsedRoute { path, path_type, backends, timeout, options });
+            app.routes.push(ParsedRoute { path, path_type, backends, timeout, auth, options });
         }
     }
     for (i, text) in spec.access.iter().flat_map(|a| &a.allow_cidrs).enumerate() {
@@ -192,7 +218,9 @@ fn too_large(app: &ParsedApp) -> Option<String> {
             // The table indents it deeper than it stands alone.
             json.len() + 16 * json.lines().count()
         });
-        options + r.path.as_str().len() + 256 * r.backends.len() + 64 * app.allow.len() + 256
+        // At most 16 names of 64 characters, each on a line of its own, and the path.
+        let auth = r.auth.as_ref().map_or(0, |a| a.path.as_str().len() + 96 * a.response_headers.len() + 512);
+        options + auth + r.path.as_str().len() + 256 * r.backends.len() + 64 * app.allow.len() + 256
     };
     let size = app.hosts.len() * app.routes.iter().map(route).sum::<usize>();
     (size > MAX_TABLE).then(|| {

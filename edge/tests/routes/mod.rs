@@ -12,7 +12,7 @@ use super::support::{
 const HOST: &str = "a.example.com";
 
 /// A route with options.
-fn with(path: &str, path_type: &str, backends: &[(&str, Value, u32)], options: &Value) -> Value {
+pub fn with(path: &str, path_type: &str, backends: &[(&str, Value, u32)], options: &Value) -> Value {
     let mut route = route(path, path_type, backends);
     route.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
     route
@@ -83,6 +83,9 @@ fn nginx_takes_the_largest_and_the_smallest_of_everything() {
                          "allowHeaders": names(0), "exposeHeaders": names(32), "allowCredentials": true, "maxAge": "24h"},
                 "stripPrefix": true, "rateLimit": {"requestsPerSecond": 10_000, "burst": 10_000},
                 "sessionAffinity": {"cookieName": "c".repeat(64), "maxAge": "24h"},
+                "errorText": value, "accessLog": "On",
+                "externalAuth": {"service": "web", "port": {"number": 9000}, "path": path("v"),
+                                 "responseHeaders": (64..80).map(name).collect::<Vec<_>>()},
             }),
         );
         largest["timeout"] = json!("24h");
@@ -100,7 +103,21 @@ fn nginx_takes_the_largest_and_the_smallest_of_everything() {
         smallest["timeout"] = json!("1s");
         let away = json!({"redirect": {
             "scheme": "http", "hostname": host, "port": 65535, "path": path("t"), "statusCode": 308}});
-        let _agent = serve(vec![largest, smallest, with(&path("r"), "Prefix", &[], &away)]);
+        // nginx's own bound for gRPC, which is the review's.
+        let short = |all: Value| -> Value {
+            serde_json::from_str(&all.to_string().replace(&"n".repeat(62), &"n".repeat(44))).unwrap()
+        };
+        let speaks = |first: &str, protocol: &str| {
+            let all = json!({
+                "backendProtocol": protocol, "maxBodySize": "1", "accessLog": "On", "errorText": "e",
+                "requestHeaders": headers(0), "responseHeaders": headers(32), "externalAuth": {
+                    "service": "web", "port": {"named": "http"}, "path": "/", "responseHeaders": [name(64)]},
+            });
+            let many = ["web", "one", "two"].map(|service| (service, json!({ "number": 9000 }), 1_000_000));
+            with(&path(first), "Prefix", &many, &all)
+        };
+        let (grpc, h2c) = (short(speaks("g", "GRPC")), speaks("h", "H2C"));
+        let _agent = serve(vec![largest, smallest, grpc, h2c, with(&path("r"), "Prefix", &[], &away)]);
         let asked = format!("{}/x", path("l"));
         eventually("the backend", || get(HOST, &asked).code == 200);
         let answer = get(HOST, &asked);

@@ -121,6 +121,7 @@ impl Agent {
             .args(["--bind", "127.0.0.1"])
             .args(args)
             .stdin(Stdio::null())
+            .stdout(std::fs::File::create(dir.path().join("stdout")).unwrap())
             .spawn()
             .unwrap();
         let agent = Agent { child, dir };
@@ -140,6 +141,12 @@ impl Agent {
         self.write(&table.to_json());
         let hash = table.hash();
         eventually("the new hash", || admin("/hash").is_some_and(|answer| answer.body == hash));
+    }
+
+    /// The access log so far.
+    pub fn log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("stdout")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -250,6 +257,12 @@ pub fn admin(path: &str) -> Option<Answer> {
     Client::connect(8081).ok()?.ask("admin", path, "").ok()
 }
 
+/// The agent's numbers, one a line.
+pub fn metrics() -> Vec<String> {
+    let text = Client::connect(9090).unwrap().ask("metrics", "/metrics", "").unwrap().body;
+    text.lines().map(str::to_owned).collect()
+}
+
 /// Requests whose path ends in `/seen` that a backend has begun to read.
 pub static SEEN: AtomicUsize = AtomicUsize::new(0);
 /// Requests for `/release`: as many answers to `/drip` may end.
@@ -259,17 +272,22 @@ pub static RELEASED: AtomicUsize = AtomicUsize::new(0);
 /// request's head, `/drip` sends half of its answer and waits for a request for `/release`. Names such as `web.1` and
 /// `web.2` are two pods of the Service `web`.
 pub fn backends(names: &'static [&'static str]) {
+    pods(names, |name, listener| {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || backend(name, stream));
+        }
+    });
+}
+
+/// Pods that listen on port 9000, each served by a thread of its own, and the DNS server that knows them.
+pub fn pods(names: &'static [&'static str], serve: fn(&'static str, TcpListener)) {
     let mut zone = BTreeMap::new();
     for (i, name) in names.iter().enumerate() {
         let address = Ipv4Addr::new(127, 0, 9, u8::try_from(i).unwrap() + 1);
         let service = name.split('.').next().unwrap();
         zone.entry(format!("{service}.team-a.svc.cluster.local")).or_insert_with(Vec::new).push(address);
         let listener = TcpListener::bind((address, 9000)).unwrap();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                thread::spawn(move || backend(name, stream));
-            }
-        });
+        thread::spawn(move || serve(name, listener));
     }
     let zone = Arc::new(zone);
     let socket = UdpSocket::bind((DNS, 53)).unwrap();
@@ -281,7 +299,7 @@ pub fn backends(names: &'static [&'static str]) {
     });
 }
 
-fn backend(name: &str, stream: TcpStream) {
+pub fn backend(name: &str, stream: TcpStream) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut head = Vec::new();
@@ -293,7 +311,8 @@ fn backend(name: &str, stream: TcpStream) {
                 Ok(_) => head.push(line.trim_end().to_owned()),
             }
         }
-        let path = head[0].split(' ').nth(1).unwrap().to_owned();
+        // HTTP/2's first line has a second part without a path.
+        let Some(path) = head[0].split(' ').nth(1).map(str::to_owned) else { return };
         if path.ends_with("/slow") {
             thread::sleep(Duration::from_secs(5));
         }

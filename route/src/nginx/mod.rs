@@ -42,6 +42,8 @@ pub enum Arg {
     Variable(&'static str, Hex),
     /// `scheme://$variable` of ours.
     VariableUrl(&'static str, &'static str, Hex),
+    /// nginx's variable for a header of an upstream's answer.
+    UpstreamHeader(crate::RequestHeader),
     /// A parameter named by a hash, such as `zone=` and its size: prefix, hash, suffix.
     Named(&'static str, Hex, &'static str),
     /// One quoted argument of literal text and nginx's own variables.

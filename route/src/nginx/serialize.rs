@@ -65,6 +65,12 @@ fn write_arg(out: &mut String, arg: &Arg) {
         }
         Arg::Variable(prefix, hash) => append(out, format_args!("${prefix}{}", hash.as_str())),
         Arg::VariableUrl(scheme, prefix, hash) => append(out, format_args!("{scheme}://${prefix}{}", hash.as_str())),
+        Arg::UpstreamHeader(name) => {
+            let word = name.as_str().replace('-', "_");
+            // Its grammar has nothing else; a word of nginx with more in it would be more than a word.
+            assert!(word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "header name {word:?}");
+            append(out, format_args!("$upstream_http_{word}"));
+        }
         Arg::Named(prefix, hash, suffix) => append(out, format_args!("{prefix}{}{suffix}", hash.as_str())),
         Arg::Joined(pieces) => {
             out.push('"');

@@ -4,13 +4,14 @@
 //! whose target a `map` chooses. An empty value makes nginx leave a header out, so an origin that is not listed gets
 //! none of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::strips;
 use super::{INTERNAL_PORT, Place, each, live, split_name, upstream_name};
-use crate::RouteTable;
 use crate::cors::{Cors, Origin};
 use crate::nginx::{Arg, Directive, Hex, block, entry, quoted, simple};
+use crate::options::BackendProtocol;
+use crate::{Route, RouteTable};
 
 /// What a backend says of this itself must not stand beside what the edge says: browsers refuse two values.
 const NAMES: [&str; 6] = [
@@ -75,10 +76,15 @@ fn of_preflights(cors: &Cors) -> Vec<(&'static str, &'static str, String)> {
     out
 }
 
-/// The directives of a location.
-pub(super) fn headers(cors: &Cors) -> Vec<Directive> {
+/// What a location takes away of the backend's.
+pub(super) fn hidden() -> impl Iterator<Item = Directive> {
+    NAMES.iter().map(|name| simple("proxy_hide_header", [Arg::Word(name)]))
+}
+
+/// What a location says instead.
+pub(super) fn added(cors: &Cors) -> Vec<Directive> {
     let hash = name(cors);
-    let mut out: Vec<Directive> = NAMES.iter().map(|name| simple("proxy_hide_header", [Arg::Word(name)])).collect();
+    let mut out = Vec::new();
     let add = |name: &'static str, value: Arg| simple("add_header", [Arg::Word(name), value, Arg::Word("always")]);
     if cors.any_origin() {
         out.push(add(NAMES[0], quoted("*")));
@@ -93,6 +99,19 @@ pub(super) fn headers(cors: &Cors) -> Vec<Directive> {
     out
 }
 
+/// Whether a route answers preflights. Browsers do not speak gRPC.
+pub(super) fn has_preflights(route: &Route) -> bool {
+    route.options.cors.is_some() && route.options.backend_protocol != BackendProtocol::Grpc
+}
+
+/// The edge itself as a backend. A location speaks one protocol with all it sends to, and connections are kept.
+fn internal(protocol: BackendProtocol) -> &'static str {
+    match protocol {
+        BackendProtocol::Http | BackendProtocol::Grpc => "edge-internal",
+        BackendProtocol::H2c => "edge-internal-h2c",
+    }
+}
+
 /// What a location does with methods other than the common ones.
 pub(super) fn preflight(place: &Place<'_>) -> Directive {
     let methods = OTHER_METHODS.iter().map(|method| Arg::Word(method));
@@ -102,7 +121,14 @@ pub(super) fn preflight(place: &Place<'_>) -> Directive {
 
 fn target_name(place: &Place<'_>) -> Hex {
     let rest = backend(place);
-    Hex::of(format!("{rest:?}").as_bytes())
+    let protocol = place.route.options.backend_protocol;
+    Hex::of(
+        match protocol {
+            BackendProtocol::Http | BackendProtocol::Grpc => format!("{rest:?}"),
+            BackendProtocol::H2c => format!("{rest:?} {protocol:?}"),
+        }
+        .as_bytes(),
+    )
 }
 
 /// Where a request goes that is no preflight; `None` where nginx cannot send it on: `limit_except` takes no prefix away.
@@ -120,41 +146,46 @@ fn backend(place: &Place<'_>) -> Option<Arg> {
 /// The maps, and the upstream that is the edge itself.
 pub(super) fn directives(table: &RouteTable) -> Vec<Directive> {
     let mut maps: BTreeMap<Hex, &Cors> = BTreeMap::new();
-    let mut targets: BTreeMap<Hex, Option<Arg>> = BTreeMap::new();
+    let mut targets: BTreeMap<Hex, (Option<Arg>, BackendProtocol)> = BTreeMap::new();
     for place in each(table) {
         if let Some(cors) = &place.route.options.cors {
             maps.insert(name(cors), cors);
-            if live(place.route).next().is_some() {
-                targets.insert(target_name(&place), backend(&place));
+            if has_preflights(place.route) && live(place.route).next().is_some() {
+                targets.insert(target_name(&place), (backend(&place), place.route.options.backend_protocol));
             }
         }
     }
     if maps.is_empty() {
         return Vec::new();
     }
-    let mut out = vec![
-        block(
-            "upstream",
-            [quoted("edge-internal")],
-            vec![simple("server", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")])],
-        ),
-        block(
-            "map",
-            [Arg::Word("$http_access_control_request_method"), Arg::Word("$edge_preflight")],
-            vec![simple("default", [Arg::Word("-preflight")]), entry("", [quoted("")])],
-        ),
-    ];
+    let mut spoken: BTreeSet<&str> = targets.values().map(|(_, protocol)| internal(*protocol)).collect();
+    // Who is asked about a request first is spoken to in HTTP/1.1, whatever the backend speaks.
+    if each(table).any(|place| place.route.external_auth.is_some() && has_preflights(place.route)) {
+        spoken.insert(internal(BackendProtocol::Http));
+    }
+    let upstream = |name: &str| {
+        let server = simple("server", [Arg::Unit("127.0.0.1:", u64::from(INTERNAL_PORT), "")]);
+        block("upstream", [quoted(name)], vec![server])
+    };
+    let mut out: Vec<Directive> = spoken.into_iter().map(upstream).collect();
+    out.push(block(
+        "map",
+        [Arg::Word("$http_access_control_request_method"), Arg::Word("$edge_preflight")],
+        // With a space, which no method has: "OPTIONS-PREFLIGHT" is one, and keys are compared without case.
+        vec![simple("default", [quoted(" preflight")]), entry("", [quoted("")])],
+    ));
     for (hash, cors) in maps {
         out.extend(of_origin(&hash, cors));
     }
-    for (hash, target) in targets {
-        let preflight = || quoted("edge-internal/preflight");
-        let mut lines = vec![entry("OPTIONS-preflight", [preflight()])];
+    for (hash, (target, protocol)) in targets {
+        let own = internal(protocol);
+        let preflight = || quoted(format!("{own}/preflight"));
+        let mut lines = vec![entry("OPTIONS preflight", [preflight()])];
         match target {
             Some(target) => lines.push(simple("default", [target])),
             None => {
                 lines.push(entry("OPTIONS", [preflight()]));
-                lines.push(simple("default", [quoted("edge-internal/unsupported")]));
+                lines.push(simple("default", [quoted(format!("{own}/unsupported"))]));
             }
         }
         out.push(block(
@@ -195,9 +226,9 @@ fn of_origin(hash: &Hex, cors: &Cors) -> Vec<Directive> {
     }
     for (_, prefix, value) in of_preflights(cors) {
         let (from, keys) = if any {
-            ("\"$request_method$edge_preflight\"", vec!["OPTIONS-preflight".to_owned()])
+            ("\"$request_method$edge_preflight\"", vec!["OPTIONS preflight".to_owned()])
         } else {
-            let keys = exact.iter().map(|origin| format!("OPTIONS-preflight {origin}")).collect();
+            let keys = exact.iter().map(|origin| format!("OPTIONS preflight {origin}")).collect();
             ("\"$request_method$edge_preflight $http_origin\"", keys)
         };
         let lines = keys.into_iter().map(|key| entry(key, [quoted(value.clone())])).chain([nothing()]).collect();

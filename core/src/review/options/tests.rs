@@ -16,7 +16,8 @@ fn full() -> Value {
         "cors": {"allowOrigins": ["https://a.example.com"], "allowMethods": ["PUT"], "allowHeaders": ["x-in"],
                  "exposeHeaders": ["x-out"], "allowCredentials": true, "maxAge": "10m"},
         "stripPrefix": true, "rateLimit": {"requestsPerSecond": 5, "burst": 9},
-        "sessionAffinity": {"cookieName": "pod", "maxAge": "1h"}
+        "sessionAffinity": {"cookieName": "pod", "maxAge": "1h"}, "errorText": "back soon", "accessLog": "On",
+        "externalAuth": {"service": "guard", "port": 81, "path": "/verify", "responseHeaders": ["X-User"]}
     })
 }
 
@@ -54,9 +55,18 @@ fn grpc_goes_with_what_its_clients_know() {
     route["backendProtocol"] = json!("GRPC");
     let fields: Vec<String> = faults(&route).into_iter().map(|f| f.field).collect();
     let of = |name: &str| format!("spec.routes[0].{name}");
-    assert_eq!(fields, ["buffering", "cors", "stripPrefix", "sessionAffinity"].map(of));
+    assert_eq!(fields, ["buffering", "cors", "stripPrefix", "sessionAffinity", "errorText"].map(of));
     route["backendProtocol"] = json!("H2C");
     assert_eq!(faults(&route), []);
+    let grpc = |len: usize| {
+        let set = json!([{"name": "n".repeat(len), "value": "v"}]);
+        json!({"backendProtocol": "GRPC", "backends": [{"service": "web", "port": 80}],
+            "requestHeaders": {"set": set.clone()}, "responseHeaders": {"remove": ["m".repeat(len)]},
+            "externalAuth": {"service": "guard", "port": 81, "responseHeaders": ["o".repeat(len)]}})
+    };
+    assert_eq!(faults(&grpc(46)), []);
+    let fields: Vec<String> = faults(&grpc(47)).into_iter().map(|f| f.field).collect();
+    assert_eq!(fields, ["requestHeaders", "responseHeaders", "externalAuth.responseHeaders"].map(of));
 }
 
 #[test]
@@ -93,6 +103,14 @@ fn every_fault_is_told_with_its_field() {
         ("/rateLimit/burst", json!(-1), "rateLimit.burst", "is not a burst"),
         ("/sessionAffinity/cookieName", json!("AWSALB"), "sessionAffinity.cookieName", "choose another"),
         ("/sessionAffinity/maxAge", json!("2"), "sessionAffinity.maxAge", "is not a duration"),
+        ("/errorText", json!("<b>\u{e9}</b>"), "errorText", "visible ASCII"),
+        ("/errorText", json!("x".repeat(1025)), "errorText", "1 to 1024"),
+        ("/externalAuth/service", json!("Guard"), "externalAuth.service", "is not"),
+        ("/externalAuth/port", json!(0), "externalAuth.port", "is not a port"),
+        ("/externalAuth/path", json!("/a/../b"), "externalAuth.path", "segment"),
+        ("/externalAuth/responseHeaders/0", json!("Host"), "externalAuth.responseHeaders[0]", "reserved"),
+        ("/externalAuth/responseHeaders/0", json!("x-team"), "externalAuth.responseHeaders", "keep one"),
+        ("/externalAuth/responseHeaders", json!(vec!["x"; 17]), "externalAuth.responseHeaders", "at most 16"),
         ("/pathType", json!("Exact"), "stripPrefix", "Exact"),
         ("/redirect/hostname", json!("*.example.com"), "redirect.hostname", "wildcard"),
         ("/redirect/path", json!("/a/../b"), "redirect.path", "segment"),
@@ -110,7 +128,7 @@ fn every_fault_is_told_with_its_field() {
     assert_eq!(fields, ["spec.routes[0].stripPrefix", "spec.routes[0].sessionAffinity"]);
     let mut both = full();
     both["redirect"] = redirect()["redirect"].clone();
-    assert_eq!(faults(&both).len(), 10, "everything beside a redirect is told");
+    assert_eq!(faults(&both).len(), 12, "everything beside a redirect is told");
     assert_eq!(faults(&json!({"path": "/"}))[0].field, "spec.routes[0].backends");
 }
 
