@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::combinators::WithTrailers;
 use http_body_util::{BodyExt, Either, Full};
-use hyper::body::{Body, Bytes};
+use hyper::body::{Body, Bytes, Frame};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -34,7 +35,20 @@ struct Seen<'a> {
     body_bytes: usize,
 }
 
-type Grpc = WithTrailers<Full<Bytes>, std::future::Ready<Option<Result<HeaderMap, Infallible>>>>;
+/// Frames, the last one first. Its length is not told: a body of known length ends before its trailers.
+struct Grpc(Vec<Frame<Bytes>>);
+
+impl Body for Grpc {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop().map(Ok))
+    }
+}
 
 struct Identity {
     app: String,
@@ -132,7 +146,7 @@ fn is_grpc(content_type: &header::HeaderValue) -> bool {
 /// The same as one gRPC message with the status in the trailers: 0, or 2 (UNKNOWN) unless the answer was 200.
 async fn as_grpc(answer: Response<Full<Bytes>>) -> Response<Either<Full<Bytes>, Grpc>> {
     let (head, body) = answer.into_parts();
-    let message = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let message = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let mut frame = vec![0];
     frame.extend(u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
     frame.extend(&message);
@@ -141,8 +155,8 @@ async fn as_grpc(answer: Response<Full<Bytes>>) -> Response<Either<Full<Bytes>, 
         (header::HeaderName::from_static("grpc-status"), header::HeaderValue::from_static(status)),
         (header::HeaderName::from_static("grpc-message"), header::HeaderValue::from_static("echoed")),
     ]);
-    let body: Grpc = Full::new(Bytes::from(frame)).with_trailers(std::future::ready(Some(Ok(trailers))));
-    let mut answer = Response::new(Either::Right(body));
+    let frames = [Frame::trailers(trailers), Frame::data(Bytes::from(frame))];
+    let mut answer = Response::new(Either::Right(Grpc(frames.into())));
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/grpc"));
     answer
 }
