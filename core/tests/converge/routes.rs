@@ -5,13 +5,19 @@ use gatehouse_virtual::Sim;
 
 use crate::{BALANCER, aws, policy, ready, settings};
 
-#[test]
-fn options_reach_the_table_within_the_load_balancers_bounds() {
+/// One namespace that may have one host, with one Service.
+fn shop() -> Sim {
     let mut sim = Sim::new(settings(), aws());
     sim.cluster.namespace("team-a");
     sim.cluster.service("team-a", "web", 8080);
     sim.cluster.policy("a", &policy("team-a", "[shop.example.com]"));
     sim.cluster.load_balancer("public", BALANCER);
+    sim
+}
+
+#[test]
+fn options_reach_the_table_within_the_load_balancers_bounds() {
+    let mut sim = shop();
     let app = "
 hosts: [shop.example.com]
 routes:
@@ -48,11 +54,7 @@ routes:
 /// Who is asked about a request is reached as backends are; as long as nobody can be asked, nobody may come.
 #[test]
 fn who_is_asked_gets_a_twin_and_a_policy_and_closes_the_route_when_missing() {
-    let mut sim = Sim::new(settings(), aws());
-    sim.cluster.namespace("team-a");
-    sim.cluster.service("team-a", "web", 8080);
-    sim.cluster.policy("a", &policy("team-a", "[shop.example.com]"));
-    sim.cluster.load_balancer("public", BALANCER);
+    let mut sim = shop();
     let app = "
 hosts: [shop.example.com]
 routes:
