@@ -2,6 +2,7 @@
 //! have; a missing fact is `None`, and each rule says what that means.
 
 mod finding;
+mod foreign;
 mod options;
 mod parse;
 mod rulebook;
@@ -12,6 +13,7 @@ use gatehouse_crds::{Enforcement, TlsMode};
 use gatehouse_route::{Host, Label, Port, short_hash};
 
 pub use finding::{Class, Finding, Rule, refusal};
+pub use foreign::{Foreign, ForeignFacts, ForeignObject, MAX_WARNING, default_class, review_foreign};
 pub use parse::{ParsedApp, ParsedAuth, ParsedBackend, ParsedRoute, parse};
 pub use rulebook::{Rulebook, matches};
 
