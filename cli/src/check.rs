@@ -7,7 +7,7 @@ use crate::args::{CheckArgs, Format, InputArgs};
 use crate::facts::{Objects, collect};
 use crate::print::{Out, Tone};
 use crate::report::{Severity, Subject, Told};
-use crate::{input, sanity, settle};
+use crate::{foreign, input, sanity, settle};
 
 /// Input that has been judged.
 pub struct Judged {
@@ -48,7 +48,9 @@ pub fn judge(args: &InputArgs, out: &Out) -> Option<Judged> {
 
 /// Runs the command; returns the exit code.
 pub fn run(args: &CheckArgs, out: &mut Out) -> u8 {
-    let Some(Judged { objects, .. }) = judge(&args.input, out) else { return 2 };
+    let Some(Judged { mut objects, .. }) = judge(&args.input, out) else { return 2 };
+    // Here only: what is planned and rendered does not depend on them.
+    foreign::check(&mut objects, args.input.now());
     let count = |s: Severity| objects.subjects.iter().flat_map(|o| &o.findings).filter(|f| f.severity == s).count();
     let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
     let told: Vec<&Subject> = objects.subjects.iter().filter(|s| !s.findings.is_empty()).collect();

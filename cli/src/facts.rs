@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gatehouse_core::review::Foreign;
 use gatehouse_core::world::{AppFacts, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts, ServiceFacts, World};
 use gatehouse_core::{AppKey, Wall};
 use gatehouse_crds::{ExposedApp, ExposurePolicy, SharedLoadBalancer};
@@ -26,6 +27,17 @@ pub struct App {
     pub subject: usize,
 }
 
+/// An object of a kind that policies may refuse.
+#[derive(Clone, Debug)]
+pub struct ForeignDocument {
+    /// Kind as its API writes it.
+    pub kind: String,
+    /// Where it stands.
+    pub source: Source,
+    /// The object.
+    pub value: Value,
+}
+
 /// Everything the files hold.
 #[derive(Default)]
 pub struct Objects {
@@ -37,6 +49,8 @@ pub struct Objects {
     pub subjects: Vec<Subject>,
     /// Subject of each SharedLoadBalancer and ExposurePolicy.
     pub index: BTreeMap<(&'static str, String), usize>,
+    /// Objects of kinds that others own and policies may refuse; the later one of two holds.
+    pub foreign: BTreeMap<(Foreign, AppKey), ForeignDocument>,
     /// Documents of other kinds, by kind.
     pub skipped: BTreeMap<String, usize>,
     /// What could not be judged.
@@ -80,6 +94,14 @@ impl Reader<'_> {
             return;
         }
         let group = api.split_once('/').map_or("", |(group, _)| group).to_owned();
+        if let Some(foreign) = Foreign::of(&group, &kind) {
+            let Some(mut key) = self.key(source, &kind, &value) else { return };
+            if foreign.cluster_wide() {
+                key.namespace.clear();
+            }
+            let document = ForeignDocument { kind: kind.clone(), source: source.clone(), value: value.clone() };
+            self.out.foreign.insert((foreign, key), document);
+        }
         match (group.as_str(), kind.as_str()) {
             ("", "Namespace" | "Service") | ("networking.k8s.io" | "extensions", "Ingress") => {
                 self.plain(source, &kind, value);
@@ -87,6 +109,7 @@ impl Reader<'_> {
             (gatehouse_crds::GROUP, "ExposedApp" | "SharedLoadBalancer" | "ExposurePolicy") => {
                 self.ours(source, &api, &kind, value);
             }
+            _ if Foreign::of(&group, &kind).is_some() => {}
             _ => *self.out.skipped.entry(kind).or_default() += 1,
         }
     }
@@ -133,8 +156,7 @@ impl Reader<'_> {
         let class = value.pointer("/spec/ingressClassName").and_then(Value::as_str);
         let class =
             class.or_else(|| value.pointer("/metadata/annotations")?.get("kubernetes.io/ingress.class")?.as_str());
-        if class != Some("gatehouse") {
-            *self.out.skipped.entry("Ingress".to_owned()).or_default() += 1;
+        if class != Some(gatehouse_crds::keys::INGRESS_CLASS) {
             return;
         }
         let subject = self.subject(source, "Ingress", &key.namespace, &key.name);

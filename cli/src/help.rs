@@ -43,8 +43,9 @@ Examples:
   {name} claims transfer shop.example.com --to team-b
 
 DIR holds YAML of ExposedApp, SharedLoadBalancer, ExposurePolicy, Namespace,
-Service and Ingress; other kinds are skipped and counted. Most flags are also
-environment variables, GATEHOUSE_...; colours honour NO_COLOR.
+Service, Ingress and the other kinds that policies may refuse; what is left is
+skipped and counted. Most flags are also environment variables, GATEHOUSE_...;
+colours honour NO_COLOR.
 ";
 
 const CHECK: &str = r#"

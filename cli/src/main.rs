@@ -12,6 +12,7 @@ mod args;
 mod check;
 mod convert;
 mod facts;
+mod foreign;
 mod help;
 mod input;
 mod live;

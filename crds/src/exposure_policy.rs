@@ -199,15 +199,15 @@ pub struct RuleLimits {
 /// Kinds of objects that publish something past the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Refusable {
-    /// Service of type LoadBalancer.
+    /// Service of type LoadBalancer, or with a loadBalancerClass.
     ServiceLoadBalancer,
     /// Service of type NodePort.
     ServiceNodePort,
     /// Service with spec.externalIPs.
     ServiceExternalIPs,
-    /// Ingress of another class.
+    /// Ingress of another class or of none; default IngressClass and IngressClassParams of others.
     ForeignIngress,
-    /// Gateway API Gateway.
+    /// Gateway API Gateway, ListenerSet, and routes without hostnames.
     Gateway,
     /// AWS Load Balancer Controller's TargetGroupBinding.
     TargetGroupBinding,

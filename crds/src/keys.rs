@@ -32,6 +32,9 @@ pub const PREWIRED: &str = "~prewired";
 /// Prefix of namespace label keys on which a policy may select.
 pub const GRANT_PREFIX: &str = "grant.gatehouse.dev/";
 
+/// IngressClass of Ingresses that are Gatehouse's.
+pub const INGRESS_CLASS: &str = "gatehouse";
+
 /// AWS tag: which installation owns the resource.
 pub const TAG_CLUSTER: &str = "gatehouse.dev/cluster-id";
 /// AWS tag: the SharedLoadBalancer.

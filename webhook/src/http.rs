@@ -70,6 +70,7 @@ pub fn router(state: State) -> Router {
     Router::new()
         .route("/validate", post(validate))
         .route("/mutate", post(mutate))
+        .route("/foreign", post(foreign))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(deadline))
         .with_state(state)
@@ -102,6 +103,15 @@ async fn deadline(request: HttpRequest, next: Next) -> Response {
 async fn validate(Extract(state): Extract<State>, body: Result<Bytes, BytesRejection>) -> Response {
     answer(&state, "validate", body, |state, request| {
         let (answer, findings) = verdict::validate(&state.cache.read(), request, (state.clock)());
+        state.metrics.found(&findings);
+        answer
+    })
+}
+
+/// A path of its own, so that the API server may go on without an answer for kinds that are not ours.
+async fn foreign(Extract(state): Extract<State>, body: Result<Bytes, BytesRejection>) -> Response {
+    answer(&state, "foreign", body, |state, request| {
+        let (answer, findings) = verdict::foreign(&state.cache.read(), request, (state.clock)());
         state.metrics.found(&findings);
         answer
     })

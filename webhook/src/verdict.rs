@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_core::review::{
-    AppReview, Class, Facts, Finding, Rule, Rulebook, Sibling, default_labels, refusal, review, warning,
+    AppReview, Class, Facts, Finding, Foreign, ForeignFacts, ForeignObject, MAX_WARNING as MAX_FOREIGN_WARNING, Rule,
+    Rulebook, Sibling, default_labels, refusal, review, review_foreign, warning,
 };
 use gatehouse_core::world::{AppFacts, Meta};
 use gatehouse_core::{AppKey, Wall, World, claims};
@@ -56,6 +57,29 @@ pub fn validate(world: &World, request: &Request, now: Wall) -> (Answer, Vec<Fin
     }
     let answer =
         Answer { refusal: refusal(&findings).map(|text| (code(&findings), text)), warnings, patch: Vec::new() };
+    (answer, findings)
+}
+
+/// Judges an object of a kind that others own. What is not judged is admitted: these kinds are not ours to hold up.
+///
+/// The second part is every finding, for the metrics.
+#[must_use]
+pub fn foreign(world: &World, request: &Request, now: Wall) -> (Answer, Vec<Finding>) {
+    let (group, kind) = &request.kind;
+    let Some(foreign) = Foreign::of(group, kind) else { return (Answer::default(), Vec::new()) };
+    if !matches!(request.operation.as_str(), "CREATE" | "UPDATE") || !request.subresource.is_empty() {
+        return (Answer::default(), Vec::new());
+    }
+    // Of what stands in no namespace, only policies for all namespaces speak.
+    let namespace = if foreign.cluster_wide() { "" } else { request.namespace.as_str() };
+    let old = (request.operation == "UPDATE").then_some(&request.old);
+    let it = ForeignObject { foreign, kind, namespace, name: &request.name, object: &request.object, old };
+    // The API server writes the default class into an Ingress before it asks webhooks.
+    let facts = ForeignFacts { rulebook: &rulebook(world, namespace), default_class: None, now };
+    let findings = review_foreign(&it, &facts);
+    let short = |text: String| text.chars().take(MAX_FOREIGN_WARNING).collect();
+    let warnings = findings.iter().filter_map(warning).map(short).collect();
+    let answer = Answer { refusal: refusal(&findings).map(|text| (403, text)), warnings, patch: Vec::new() };
     (answer, findings)
 }
 

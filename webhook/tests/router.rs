@@ -159,6 +159,31 @@ async fn limits_count_what_stands() {
 }
 
 #[tokio::test]
+async fn limits_on_what_aws_counts() {
+    let state = state();
+    let limit = |limits: Value| {
+        let rules = json!({ "limits": limits });
+        policy(&state.cache, "all", json!({ "namespaces": { "all": true }, "rules": rules }));
+    };
+    limit(json!({ "rules": 1, "certificates": 0 }));
+    let hosts: Vec<String> = (0..6).map(|i| format!("h{i}.b.example.com")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    assert_eq!(validate(&state, &app("team-b", &hosts[..5])).await["allowed"], true, "five share a rule");
+    assert_eq!(
+        message(&validate(&state, &app("team-b", &hosts)).await),
+        "spec.hosts: makes 2 listener rules of the namespace at least, the limit is 1 [limits]"
+    );
+    let mut object = app("team-b", &["blog.example.com"]);
+    object["spec"]["tls"] = json!({ "mode": "Request" });
+    assert_eq!(
+        message(&validate(&state, &object).await),
+        "spec.tls.mode: Request needs a certificate of its own, the limit of certificates is 0; use another mode [limits]"
+    );
+    limit(json!({ "certificates": 1 }));
+    assert_eq!(validate(&state, &object).await["allowed"], true, "beyond none, the operator counts");
+}
+
+#[tokio::test]
 async fn what_a_review_does_not_look_at_may_always_change() {
     let state = state();
     let old = app("team-a", &["blog.example.com"]);

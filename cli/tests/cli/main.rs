@@ -4,6 +4,7 @@ mod convert;
 mod faults;
 mod inputs;
 mod live;
+mod refused;
 mod samples;
 
 use std::io::Write;

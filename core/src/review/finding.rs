@@ -16,6 +16,8 @@ pub enum Rule {
     Attachment,
     /// The namespace may not use the certificate.
     Certificate,
+    /// A NetworkPolicy reaches pods that Gatehouse manages.
+    ManagedPods,
     /// A required label is missing or has a wrong value.
     Labels,
     /// The source of the certificate is not allowed.
@@ -48,7 +50,7 @@ impl Rule {
     #[must_use]
     pub fn class(self) -> Class {
         match self {
-            Rule::Grammar | Rule::Host | Rule::Attachment | Rule::Certificate => Class::Ownership,
+            Rule::Grammar | Rule::Host | Rule::Attachment | Rule::Certificate | Rule::ManagedPods => Class::Ownership,
             Rule::Labels | Rule::TlsMode | Rule::Limits | Rule::OpenCidr | Rule::RefusedKinds => Class::Governance,
             Rule::Backend | Rule::RouteConflict => Class::Reference,
         }
@@ -62,6 +64,7 @@ impl Rule {
             Rule::Host => "host",
             Rule::Attachment => "attachment",
             Rule::Certificate => "certificate",
+            Rule::ManagedPods => "managed-pods",
             Rule::Labels => "labels",
             Rule::TlsMode => "tls-mode",
             Rule::Limits => "limits",
@@ -80,6 +83,7 @@ impl Rule {
             Rule::Host => "HostNotAvailable",
             Rule::Attachment => "LoadBalancerNotAllowed",
             Rule::Certificate => "CertificateNotGranted",
+            Rule::ManagedPods => "ManagedPodsSelected",
             Rule::Labels => "LabelMissing",
             Rule::TlsMode => "TlsModeNotAllowed",
             Rule::Limits => "LimitExceeded",

@@ -2,6 +2,7 @@
 //! have; a missing fact is `None`, and each rule says what that means.
 
 mod finding;
+mod foreign;
 mod options;
 mod parse;
 mod rulebook;
@@ -12,6 +13,7 @@ use gatehouse_crds::{Enforcement, TlsMode};
 use gatehouse_route::{Host, Label, Port, short_hash};
 
 pub use finding::{Class, Finding, Rule, refusal};
+pub use foreign::{Foreign, ForeignFacts, ForeignObject, MAX_WARNING, default_class, review_foreign};
 pub use parse::{ParsedApp, ParsedAuth, ParsedBackend, ParsedRoute, parse};
 pub use rulebook::{Rulebook, matches};
 
@@ -237,7 +239,6 @@ fn labels(labels: &BTreeMap<String, String>, facts: &Facts<'_>, out: &mut Vec<Fi
 }
 
 fn tls_mode(app: &AppFacts, facts: &Facts<'_>, load_balancers: &[String], out: &mut Vec<Finding>) {
-    let Some(allowed) = &facts.rulebook.tls_modes else { return };
     let modes: BTreeSet<TlsMode> = match (&app.spec.tls, facts.load_balancers) {
         (Some(tls), _) => [tls.mode].into(),
         // An app that does not say gets what each of its load balancers gives; unknown ones give Discover.
@@ -246,6 +247,12 @@ fn tls_mode(app: &AppFacts, facts: &Facts<'_>, load_balancers: &[String], out: &
         }
         (None, _) => [TlsMode::default()].into(),
     };
+    // How many certificates the hosts need is known where they are bundled: there the operator waits. None is never enough.
+    if modes.contains(&TlsMode::Request) && facts.rulebook.limits.certificates == Some(0) {
+        let message = "Request needs a certificate of its own, the limit of certificates is 0; use another mode";
+        out.push(Finding::new(Rule::Limits, "spec.tls.mode", message));
+    }
+    let Some(allowed) = &facts.rulebook.tls_modes else { return };
     for mode in modes.difference(allowed) {
         let names: Vec<String> = allowed.iter().map(|m| format!("{m:?}")).collect();
         out.push(Finding::new(
@@ -277,7 +284,12 @@ fn limits(key: &AppKey, app: &AppFacts, facts: &Facts<'_>, out: &mut Vec<Finding
     let hosts: BTreeSet<&String> = older.iter().flat_map(|s| &s.hosts).chain(&app.spec.hosts).collect();
     over(limits.hosts, hosts.len(), "spec.hosts", "hosts in the namespace");
     over(limits.claims, hosts.len(), "spec.hosts", "claims of the namespace");
+    // As many as there must be: how many there are beyond that depends on when the hosts came (decision 0013).
+    over(limits.rules, hosts.len().div_ceil(HOSTS_PER_RULE), "spec.hosts", "listener rules of the namespace at least");
 }
+
+/// Hosts that one listener rule can hold: an ALB takes five condition values.
+const HOSTS_PER_RULE: usize = 5;
 
 fn open_cidr(app: &ParsedApp, facts: &Facts<'_>, out: &mut Vec<Finding>) {
     if facts.rulebook.open_cidr {
