@@ -33,7 +33,10 @@ fn after<'a>(view: &View<'_>, load_balancers: impl Iterator<Item = &'a String>) 
 pub(super) fn may_go(draft: &mut Draft<'_>, claim: &ClaimFacts, name: &str, app: &AppKey) -> bool {
     let view = draft.view;
     let host = &claim.spec.host;
-    let wait = after(&view, claim.status.placement.keys());
+    // A host that never found a place waits as long as the load balancers say that its app asked for.
+    let asked = claim.status.admitted.get(&app.name).map(|a| &a.load_balancers);
+    let unplaced = asked.into_iter().flatten().filter(|_| claim.status.placement.is_empty());
+    let wait = after(&view, claim.status.placement.keys().chain(unplaced));
     let since = view.memory.missing_since.get(&(name.to_owned(), app.name.clone())).copied().unwrap_or(view.now.mono);
     let until = since.plus(wait);
     if view.now.mono < until {
