@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::identity::AppKey;
 use crate::time::Wall;
 use crate::world::{
-    AppFacts, ClaimFacts, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts, ServiceFacts, TargetPort,
+    AppFacts, ClaimFacts, LoadBalancerFacts, Meta, NamespaceFacts, Origin, PolicyFacts, ServiceFacts, TargetPort,
 };
 
 /// Namespace (empty for cluster-scoped kinds) and name.
@@ -51,7 +51,20 @@ pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
         labels: o.metadata.labels.clone().unwrap_or_default(),
         spec: o.spec.clone(),
         status: o.status.clone().unwrap_or_default(),
+        origin: origin(&o.metadata),
     })
+}
+
+/// The Ingress that an ExposedApp stands for: only what the operator wrote stands for one.
+#[must_use]
+pub fn origin(m: &ObjectMeta) -> Option<Origin> {
+    let label = |key: &str| m.labels.as_ref().and_then(|all| all.get(key)).map(String::as_str);
+    if label(keys::MANAGED_BY) != Some(keys::MANAGED_BY_VALUE) || label(keys::COMPONENT) != Some(keys::INGRESS) {
+        return None;
+    }
+    let owner = m.owner_references.iter().flatten().find(|o| o.kind == "Ingress" && o.controller == Some(true))?;
+    let fragment = m.annotations.as_ref().and_then(|all| all.get(keys::FRAGMENT).cloned());
+    Some(Origin { uid: owner.uid.clone(), fragment })
 }
 
 /// A SharedLoadBalancer.
@@ -91,7 +104,7 @@ pub fn namespace(o: &Namespace) -> Arc<NamespaceFacts> {
 #[must_use]
 pub fn service(o: &Service) -> ServiceFacts {
     let spec = o.spec.clone().unwrap_or_default();
-    let mut ports = BTreeMap::new();
+    let (mut ports, mut names) = (BTreeMap::new(), BTreeMap::new());
     for port in spec.ports.unwrap_or_default() {
         let Ok(number) = u16::try_from(port.port) else { continue };
         let target = match port.target_port {
@@ -100,11 +113,13 @@ pub fn service(o: &Service) -> ServiceFacts {
             Some(IntOrString::String(name)) => TargetPort::Named(name),
         };
         ports.insert(number, target);
+        names.extend(port.name.map(|name| (name, number)));
     }
     ServiceFacts {
         meta: meta(&o.metadata),
         selector: spec.selector.unwrap_or_default(),
         external_name: spec.type_.as_deref() == Some("ExternalName"),
         ports,
+        names,
     }
 }

@@ -1,38 +1,81 @@
 //! An Ingress read as ExposedApps: what it says that has an exact meaning here, and a remark on all the rest.
 //!
 //! Nothing is ignored in silence: what an Ingress controller would have done and Gatehouse will not is said, field by
-//! field. A pure function of the object and of the Services' port names.
+//! field. A pure function of the object, of the canaries beside it, and of the Services' port names.
 
 mod annotation;
+mod canary;
+mod class;
 mod cors;
+mod derived;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use gatehouse_crds::{Access, BackendRef, ExposedAppSpec, PathType, RouteRule};
+use gatehouse_crds::{Access, BackendRef, Enforcement, ExposedAppSpec, PathType, RouteRule};
 use gatehouse_route::{Host, Path, short_hash};
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend};
 
+use crate::review::{Finding, Rule};
+
+pub use class::is_ours;
+pub use derived::{AppFragment, Derived, app_labels, app_name, derive, facts};
+
+/// What the schema of an ExposedApp takes.
+const MOST_HOSTS: usize = 50;
+const MOST_ROUTES: usize = 200;
+
 /// What an Ingress became.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Converted {
-    /// Apps by name: one for all hosts with the same routes. None if anything was refused.
-    pub apps: Vec<(String, ExposedAppSpec)>,
+    /// One app for all hosts with the same routes. None if anything was refused, and of a canary.
+    pub apps: Vec<ConvertedApp>,
     /// What was not carried over as it stands.
     pub remarks: Vec<Remark>,
+}
+
+/// An app that an Ingress became, or a part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConvertedApp {
+    /// The Ingress's name, and a hash for all but the first.
+    pub name: String,
+    /// What it asks for.
+    pub spec: ExposedAppSpec,
+    /// Field of the Ingress that each host comes from.
+    hosts: Vec<String>,
+    /// Field of the Ingress that each route comes from.
+    routes: Vec<String>,
+}
+
+impl ConvertedApp {
+    /// The field of the Ingress behind a field of the app, as far as there is one.
+    #[must_use]
+    pub fn field(&self, of_app: &str) -> String {
+        let entry = |list: &str, fields: &[String]| {
+            let (index, rest) = of_app.strip_prefix(list)?.split_once(']')?;
+            let from = fields.get(index.parse::<usize>().ok()?)?;
+            // One backend is a field of its own there, and its Service has more than a name.
+            let rest = rest.replace(".backends[0].service", ".backend.service.name");
+            let rest = rest.replace(".backends[0].port", ".backend.service.port").replace(".backends[0]", ".backend");
+            Some(if from.ends_with("Backend") { from.clone() } else { format!("{from}{rest}") })
+        };
+        entry("spec.hosts[", &self.hosts)
+            .or_else(|| entry("spec.routes[", &self.routes))
+            .unwrap_or_else(|| of_app.to_owned())
+    }
 }
 
 impl Converted {
     /// Whether it could not be read as an app at all.
     #[must_use]
     pub fn refused(&self) -> bool {
-        self.remarks.iter().any(|r| r.fate == Fate::Refused)
+        self.remarks.iter().any(|r| r.fate.refuses())
     }
 }
 
 /// One thing that was not carried over as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Remark {
     /// What became of it.
     pub fate: Fate,
@@ -42,9 +85,21 @@ pub struct Remark {
     pub message: String,
 }
 
+impl Remark {
+    /// What admission makes of it: what would be served otherwise than it says is told, what cannot be served refused.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        let rule = if self.fate == Fate::HostMissing { Rule::HostMissing } else { Rule::Ingress };
+        let finding = Finding::new(rule, self.field.clone(), self.message.clone());
+        if self.fate.refuses() { finding } else { Finding { enforcement: Enforcement::Warn, ..finding } }
+    }
+}
+
 /// What became of something an Ingress says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
+    /// It names no host, so nothing can be published.
+    HostMissing,
     /// No app can be made of the Ingress as long as it stands.
     Refused,
     /// The app will behave differently without it.
@@ -54,11 +109,17 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// Whether nothing can be made of the Ingress.
+    #[must_use]
+    pub fn refuses(self) -> bool {
+        matches!(self, Fate::HostMissing | Fate::Refused)
+    }
+
     /// In a word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Fate::Refused => "refused",
+            Fate::HostMissing | Fate::Refused => "refused",
             Fate::Lost => "lost",
             Fate::Needless => "needless",
         }
@@ -68,8 +129,22 @@ impl Fate {
 /// Numbers of the named ports of Services, by Service.
 pub type ServicePorts = BTreeMap<String, BTreeMap<String, i32>>;
 
+/// What is known of the Services' ports.
+#[derive(Clone, Copy, Debug)]
+pub enum Ports<'a> {
+    /// What files tell. A name that they do not tell is refused: an app has numbers only.
+    Files(&'a ServicePorts),
+    /// What a cluster has. A name that is not there leads nowhere until it is: the route stands, and answers 503.
+    Cluster(&'a ServicePorts),
+    /// Nothing: at admission a Service may come after the Ingress that names it.
+    Unknown,
+}
+
+/// A host of an Ingress: its name, where it stands, and its routes, each with where it stands.
+type NamedHost = (String, String, Vec<(RouteRule, String)>);
+
 struct Reader<'a> {
-    services: &'a ServicePorts,
+    ports: Ports<'a>,
     remarks: Vec<Remark>,
 }
 
@@ -79,16 +154,15 @@ impl Reader<'_> {
     }
 
     /// Adds a route unless the host has one for the path.
-    fn add(&mut self, routes: &mut Vec<RouteRule>, route: Option<RouteRule>, field: &str, told: bool) {
-        let Some(route) = route else { return };
-        if routes.iter().any(|r| r.path == route.path && r.path_type == route.path_type) {
+    fn add(&mut self, routes: &mut Vec<(RouteRule, String)>, route: RouteRule, field: &str, told: bool) {
+        if routes.iter().any(|(r, _)| r.path == route.path && r.path_type == route.path_type) {
             if told {
                 let path = route.path.unwrap_or_default();
                 self.say(Fate::Lost, field, format!("\"{path}\" stands twice for this host; the first is kept"));
             }
             return;
         }
-        routes.push(route);
+        routes.push((route, field.to_owned()));
     }
 
     fn route(&mut self, path: &HTTPIngressPath, field: &str) -> Option<RouteRule> {
@@ -122,17 +196,7 @@ impl Reader<'_> {
         let port = service.port.clone().unwrap_or_default();
         let number = match (port.number, &port.name) {
             (Some(number), _) => Some(number),
-            (None, Some(name)) => {
-                let known = self.services.get(&service.name).and_then(|ports| ports.get(name)).copied();
-                if known.is_none() {
-                    let message = format!(
-                        "\"{name}\" is a name, and Service {} is not among the files or has no such port; give its file too, or write the number",
-                        service.name
-                    );
-                    self.say(Fate::Refused, format!("{field}.service.port.name"), message);
-                }
-                known
-            }
+            (None, Some(name)) => self.named(&service.name, name, field),
             (None, None) => {
                 self.say(Fate::Refused, format!("{field}.service.port"), "is empty; write a number");
                 None
@@ -140,18 +204,85 @@ impl Reader<'_> {
         };
         Some(BackendRef { service: service.name.clone(), port: number?, weight: None })
     }
+
+    /// The number of a named port.
+    fn named(&mut self, service: &str, name: &str, field: &str) -> Option<i32> {
+        let of = |all: &ServicePorts| all.get(service).and_then(|ports| ports.get(name)).copied();
+        let field = format!("{field}.service.port.name");
+        match self.ports {
+            Ports::Unknown => Some(1),
+            Ports::Files(all) => {
+                let known = of(all);
+                if known.is_none() {
+                    let message = format!(
+                        "\"{name}\" is a name, and Service {service} is not among the files or has no such port; give its file too, or write the number"
+                    );
+                    self.say(Fate::Refused, field, message);
+                }
+                known
+            }
+            Ports::Cluster(all) => of(all).or_else(|| {
+                let message = format!("Service {service} has no port \"{name}\"; the route answers 503 until it has");
+                self.say(Fate::Lost, field, message);
+                // A number that the Service does not have either: what is missing is found missing.
+                let taken = |n: &i32| all.get(service).is_some_and(|ports| ports.values().any(|p| p == n));
+                (1..=65535).find(|n| !taken(n))
+            }),
+        }
+    }
 }
 
-/// Reads an Ingress.
+/// Reads an Ingress. `beside` are those of its namespace that are ours, as far as they are known: some may be canaries
+/// of it.
 ///
 /// A rule without host and the default backend serve the hosts that the same Ingress names, as they would have, after
 /// the host's own paths.
 #[must_use]
-pub fn convert(ingress: &Ingress, services: &ServicePorts) -> Converted {
-    let mut reader = Reader { services, remarks: Vec::new() };
+pub fn convert(ingress: &Ingress, beside: Option<&[&Ingress]>, ports: Ports<'_>) -> Converted {
+    let mut reader = Reader { ports, remarks: Vec::new() };
+    if canary::is(ingress) {
+        canary::judge(&mut reader, ingress, beside);
+        return Converted { apps: Vec::new(), remarks: reader.remarks };
+    }
     let name = ingress.metadata.name.clone().unwrap_or_default();
+    let mut hosts = hosts(&mut reader, ingress);
+    if hosts.is_empty() {
+        reader.say(Fate::HostMissing, "spec.rules", "names no host; the shared load balancer knows apps by their hosts");
+    }
+    for (i, tls) in ingress.spec.iter().flat_map(|spec| spec.tls.iter().flatten()).enumerate() {
+        if let Some(secret) = &tls.secret_name {
+            let message = format!("\"{secret}\" is not read: the load balancer ends TLS with a certificate of ACM");
+            reader.say(Fate::Needless, format!("spec.tls[{i}].secretName"), message);
+        }
+    }
+    let said = annotation::read(&mut reader, ingress.metadata.annotations.iter().flatten());
+    for (_, _, routes) in &mut hosts {
+        for (route, _) in routes {
+            let RouteRule { path, path_type, backends, .. } = std::mem::take(route);
+            *route = RouteRule { path, path_type, backends, ..said.route.clone() };
+        }
+    }
+    canary::merge(&mut reader, &mut hosts, beside.unwrap_or_default());
+    for (host, field, routes) in &hosts {
+        if routes.len() > MOST_ROUTES {
+            let message =
+                format!("{host} has {} paths, and one app takes {MOST_ROUTES}; use several Ingresses", routes.len());
+            reader.say(Fate::Refused, field, message);
+        }
+    }
+    let mut converted = Converted { apps: Vec::new(), remarks: reader.remarks };
+    if !converted.refused() {
+        let access = (!said.allow.is_empty()).then(|| Access { allow_cidrs: said.allow.clone() });
+        let all = ExposedAppSpec { load_balancers: said.load_balancers, tls: said.tls, access, ..Default::default() };
+        converted.apps = apps(&name, hosts, &all);
+    }
+    converted
+}
+
+/// The hosts that an Ingress names, each with its routes.
+fn hosts(reader: &mut Reader<'_>, ingress: &Ingress) -> Vec<NamedHost> {
     let spec = ingress.spec.clone().unwrap_or_default();
-    let mut hosts: Vec<(String, Vec<RouteRule>)> = Vec::new();
+    let mut hosts: Vec<NamedHost> = Vec::new();
     let mut everywhere: Vec<(RouteRule, String)> = Vec::new();
     for (i, rule) in spec.rules.iter().flatten().enumerate() {
         let field = format!("spec.rules[{i}]");
@@ -163,72 +294,59 @@ pub fn convert(ingress: &Ingress, services: &ServicePorts) -> Converted {
         match rule.host.as_deref().filter(|h| !h.is_empty()) {
             None => everywhere.extend(routes),
             Some(host) => {
+                let field = format!("{field}.host");
                 if let Err(error) = Host::parse(host) {
-                    reader.say(Fate::Refused, format!("{field}.host"), error.to_string());
+                    reader.say(Fate::Refused, &field, error.to_string());
                 }
-                let at = hosts.iter().position(|(known, _)| known == host).unwrap_or_else(|| {
-                    hosts.push((host.to_owned(), Vec::new()));
+                let at = hosts.iter().position(|(known, ..)| known == host).unwrap_or_else(|| {
+                    hosts.push((host.to_owned(), field, Vec::new()));
                     hosts.len() - 1
                 });
                 for (route, field) in routes {
-                    reader.add(&mut hosts[at].1, Some(route), &field, true);
+                    reader.add(&mut hosts[at].2, route, &field, true);
                 }
             }
         }
     }
     let default = spec.default_backend.as_ref().and_then(|b| reader.backend(b, "spec.defaultBackend"));
     if !everywhere.is_empty() || default.is_some() {
-        for host in spec.tls.iter().flatten().flat_map(|tls| tls.hosts.iter().flatten()) {
-            if hosts.iter().all(|(known, _)| known != host) && Host::parse(host).is_ok() {
-                hosts.push((host.clone(), Vec::new()));
+        for (i, tls) in spec.tls.iter().flatten().enumerate() {
+            for (j, host) in tls.hosts.iter().flatten().enumerate() {
+                if hosts.iter().all(|(known, ..)| known != host) && Host::parse(host).is_ok() {
+                    hosts.push((host.clone(), format!("spec.tls[{i}].hosts[{j}]"), Vec::new()));
+                }
             }
         }
     }
-    for (host, routes) in &mut hosts {
+    for (host, _, routes) in &mut hosts {
         for (route, field) in &everywhere {
-            reader.add(routes, Some(route.clone()), field, false);
+            reader.add(routes, route.clone(), field, false);
         }
-        let rest = default.clone().map(|backend| RouteRule { backends: vec![backend], ..RouteRule::default() });
-        reader.add(routes, rest, "spec.defaultBackend", false);
-        if routes.is_empty() && reader.remarks.iter().all(|r| r.fate != Fate::Refused) {
+        if let Some(backend) = &default {
+            let rest = RouteRule { backends: vec![backend.clone()], ..RouteRule::default() };
+            reader.add(routes, rest, "spec.defaultBackend", false);
+        }
+        if routes.is_empty() && !reader.remarks.iter().any(|r| r.fate.refuses()) {
             reader.say(Fate::Refused, "spec.rules", format!("{host} has no path and there is no default backend"));
         }
     }
-    if hosts.is_empty() {
-        reader.say(Fate::Refused, "spec.rules", "names no host; the shared load balancer knows apps by their hosts");
-    }
-    for (i, tls) in spec.tls.iter().flatten().enumerate() {
-        if let Some(secret) = &tls.secret_name {
-            let message = format!("\"{secret}\" is not read: the load balancer ends TLS with a certificate of ACM");
-            reader.say(Fate::Needless, format!("spec.tls[{i}].secretName"), message);
-        }
-    }
-    let said = annotation::read(&mut reader, ingress.metadata.annotations.iter().flatten());
-    for (_, routes) in &mut hosts {
-        for route in routes {
-            let RouteRule { path, path_type, backends, .. } = std::mem::take(route);
-            *route = RouteRule { path, path_type, backends, ..said.route.clone() };
-        }
-    }
-    let access = (!said.allow.is_empty()).then(|| Access { allow_cidrs: said.allow.clone() });
-    let mut converted = Converted { apps: Vec::new(), remarks: reader.remarks };
-    if !converted.refused() {
-        converted.apps = apps(&name, hosts, access.as_ref());
-    }
-    converted
+    hosts
 }
 
-/// One app for all hosts with the same routes. The first has the Ingress's name.
-fn apps(name: &str, hosts: Vec<(String, Vec<RouteRule>)>, access: Option<&Access>) -> Vec<(String, ExposedAppSpec)> {
-    let mut out: Vec<(String, ExposedAppSpec)> = Vec::new();
-    for (host, routes) in hosts {
-        if let Some((_, app)) = out.iter_mut().find(|(_, app)| app.routes == routes) {
-            app.hosts.push(host);
+/// One app for all hosts with the same routes, as many as one app takes. The first has the Ingress's name.
+fn apps(name: &str, hosts: Vec<NamedHost>, all: &ExposedAppSpec) -> Vec<ConvertedApp> {
+    let mut out: Vec<ConvertedApp> = Vec::new();
+    for (host, field, routes) in hosts {
+        let (routes, fields): (Vec<RouteRule>, Vec<String>) = routes.into_iter().unzip();
+        let fits = |app: &&mut ConvertedApp| app.spec.routes == routes && app.hosts.len() < MOST_HOSTS;
+        if let Some(app) = out.iter_mut().find(fits) {
+            app.spec.hosts.push(host);
+            app.hosts.push(field);
             continue;
         }
         let name = if out.is_empty() { name.to_owned() } else { format!("{name}-{}", short_hash(host.as_bytes(), 3)) };
-        let access = access.cloned();
-        out.push((name, ExposedAppSpec { hosts: vec![host], routes, access, ..ExposedAppSpec::default() }));
+        let spec = ExposedAppSpec { hosts: vec![host], routes, ..all.clone() };
+        out.push(ConvertedApp { name, spec, hosts: vec![field], routes: fields });
     }
     out
 }

@@ -38,6 +38,7 @@ impl fmt::Display for Lane {
             Lane::Scope(scope) => scope.fmt(f),
             Lane::Zone(zone) => write!(f, "zone {zone}"),
             Lane::Object(object) => f.write_str(object),
+            Lane::Placement => f.write_str("placement of a host"),
             Lane::Probe(address) => write!(f, "probe {address}"),
         }
     }
@@ -109,6 +110,10 @@ fn kube(write: &KubeWrite) -> String {
     match write {
         KubeWrite::ApplyChild { key, .. } => format!("apply {:?} {}/{}", key.kind, key.namespace, key.name),
         KubeWrite::DeleteChild { key, .. } => format!("delete {:?} {}/{}", key.kind, key.namespace, key.name),
+        KubeWrite::ApplyApp { app, .. } => format!("apply ExposedApp {app} for its Ingress"),
+        KubeWrite::DeleteApp { app, .. } => format!("delete ExposedApp {app}, which its Ingress needs no more"),
+        KubeWrite::IngressStatus { ingress, .. } => format!("status of Ingress {ingress}"),
+        KubeWrite::IngressEvents { ingress, events, .. } => format!("{} events of Ingress {ingress}", events.len()),
         KubeWrite::CreateClaim { name, spec } => format!("create HostClaim {name} for {}", spec.namespace),
         KubeWrite::ClaimStatus { name, .. } => format!("status of HostClaim {name}"),
         KubeWrite::ClaimSpec { name, spec, .. } => format!("give HostClaim {name} to {}", spec.namespace),

@@ -43,6 +43,30 @@ pub struct AppFacts {
     pub spec: ExposedAppSpec,
     /// What we last wrote.
     pub status: ExposedAppStatus,
+    /// What it stands for, if the operator wrote it.
+    pub origin: Option<Origin>,
+}
+
+/// The Ingress that an app was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// UID of the Ingress.
+    pub uid: String,
+    /// Hash of the fragment that was applied.
+    pub fragment: Option<String>,
+}
+
+/// An Ingress.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct IngressFacts {
+    /// Metadata.
+    pub meta: Meta,
+    /// Labels; empty if it is of another class.
+    pub labels: BTreeMap<String, String>,
+    /// Name, annotations and spec as JSON; absent if it is of another class.
+    pub text: Option<String>,
+    /// Names that its status shows.
+    pub addresses: Vec<String>,
 }
 
 /// A SharedLoadBalancer.
@@ -100,6 +124,8 @@ pub struct ServiceFacts {
     pub external_name: bool,
     /// Ports by Service port number.
     pub ports: BTreeMap<u16, TargetPort>,
+    /// Their numbers by name.
+    pub names: BTreeMap<String, u16>,
 }
 
 /// Where a Service port leads on the pods.
@@ -199,6 +225,8 @@ pub enum Delta {
     ReplicaSet(AppKey, Option<Arc<ReplicaSetFacts>>),
     /// A child.
     Child(ChildKey, Option<Arc<ChildFacts>>),
+    /// An Ingress.
+    Ingress(AppKey, Option<Arc<IngressFacts>>),
     /// The initial list of a kind is complete.
     Synced(Kind),
 }
@@ -222,13 +250,15 @@ pub enum Kind {
     Pod,
     /// ReplicaSets of edges.
     ReplicaSet,
+    /// Ingresses.
+    Ingress,
     /// Children of one kind.
     Child(ChildKind),
 }
 
 impl Kind {
     /// Every kind, all of which must be listed once before anything is decided.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::App,
         Kind::LoadBalancer,
         Kind::Policy,
@@ -237,6 +267,7 @@ impl Kind {
         Kind::Service,
         Kind::Pod,
         Kind::ReplicaSet,
+        Kind::Ingress,
         Kind::Child(ChildKind::NetworkPolicy),
         Kind::Child(ChildKind::ServiceAccount),
         Kind::Child(ChildKind::ConfigMap),
@@ -267,6 +298,8 @@ pub struct World {
     pub replica_sets: BTreeMap<AppKey, Arc<ReplicaSetFacts>>,
     /// Children.
     pub children: BTreeMap<ChildKey, Arc<ChildFacts>>,
+    /// Ingresses.
+    pub ingresses: BTreeMap<AppKey, Arc<IngressFacts>>,
     /// Kinds whose initial list is complete.
     pub synced: BTreeSet<Kind>,
 }
@@ -303,6 +336,7 @@ impl World {
             Delta::Pod(key, v) => put(&mut self.pods, key, v, |f| f.meta.resource_version),
             Delta::ReplicaSet(key, v) => put(&mut self.replica_sets, key, v, |f| f.meta.resource_version),
             Delta::Child(key, v) => put(&mut self.children, key, v, |f| f.meta.resource_version),
+            Delta::Ingress(key, v) => put(&mut self.ingresses, key, v, |f| f.meta.resource_version),
             Delta::Synced(kind) => self.synced.insert(kind),
         }
     }

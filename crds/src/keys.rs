@@ -9,12 +9,14 @@ pub const FINALIZER: &str = "gatehouse.dev/cleanup";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY`].
 pub const MANAGED_BY_VALUE: &str = "gatehouse";
-/// Label on children that says what they are: `edge` or `backend`.
+/// Label on children that says what they are: `edge`, `backend` or `ingress`.
 pub const COMPONENT: &str = "gatehouse.dev/component";
 /// Value of [`COMPONENT`] on the nginx of a namespace.
 pub const EDGE: &str = "edge";
 /// Value of [`COMPONENT`] on headless twins of the tenants' Services.
 pub const BACKEND: &str = "backend";
+/// Value of [`COMPONENT`] on ExposedApps that stand for an Ingress.
+pub const INGRESS: &str = "ingress";
 /// Name of the edge's Deployment, Service, ServiceAccount, ConfigMap and policies in each namespace.
 pub const EDGE_NAME: &str = "gatehouse-edge";
 /// Annotation on children: hash of the fragment that was applied.

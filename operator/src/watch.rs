@@ -5,11 +5,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use gatehouse_core::ingress;
 use gatehouse_core::world::{ChildFacts, ChildKey, ChildKind, Delta, Kind};
 use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -39,6 +40,8 @@ pub fn start(client: &Client, to: &UnboundedSender<Delta>, tasks: &mut JoinSet<(
     // Children of ours are Services too; as backends only the tenants' own count.
     let theirs = all.labels(&format!("{}!={}", keys::MANAGED_BY, keys::MANAGED_BY_VALUE));
     run.watch::<Service>(Kind::Service, theirs, |k, o| Delta::Service(k, o.map(facts::service)));
+    // Of every class: what was made of one goes when it is given another.
+    run.watch::<Ingress>(Kind::Ingress, watcher::Config::default(), |k, o| Delta::Ingress(k, o.map(ingress::facts)));
     run.watch::<Pod>(Kind::Pod, edges.clone(), |k, o| Delta::Pod(k, o.map(facts::pod)));
     run.watch::<ReplicaSet>(Kind::ReplicaSet, edges, |k, o| Delta::ReplicaSet(k, o.map(facts::replica_set)));
     run.children::<NetworkPolicy>(ChildKind::NetworkPolicy, ours.clone(), facts::child);

@@ -10,7 +10,8 @@ use gatehouse_core::{Answer, AppKey};
 use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::runtime::events::{Event, EventType, Recorder};
@@ -97,9 +98,39 @@ impl Writer {
                 let api: Api<ExposedApp> = Api::namespaced(self.client.clone(), &app.namespace);
                 let done = api.patch_status(&app.name, &plain, &Patch::Json::<()>(status_patch(&uid, &status))).await?;
                 if let Some((kind, reason, note)) = event {
-                    self.event(&done, &kind, reason, note).await;
+                    if let Some(ingress) = origin(&done) {
+                        self.event(&ingress, &kind, reason.clone(), note.clone()).await;
+                    }
+                    self.event(&done.object_ref(&()), &kind, reason, note).await;
                 }
                 Answer::App(facts::app(&done))
+            }
+            KubeWrite::ApplyApp { app, fragment, uid } => {
+                let body = with_uid(&fragment, uid)?;
+                let api: Api<ExposedApp> = Api::namespaced(self.client.clone(), &app.namespace);
+                let ours = PatchParams::apply(keys::FIELD_MANAGER).force();
+                Answer::App(facts::app(&api.patch(&app.name, &ours, &Patch::Apply(&body)).await?))
+            }
+            KubeWrite::DeleteApp { app, uid } => {
+                let api: Api<ExposedApp> = Api::namespaced(self.client.clone(), &app.namespace);
+                let only = Preconditions { uid: Some(uid), resource_version: None };
+                api.delete(&app.name, &DeleteParams::default().preconditions(only)).await?;
+                Answer::Nothing
+            }
+            KubeWrite::IngressStatus { ingress, uid, addresses } => {
+                let api: Api<Ingress> = Api::namespaced(self.client.clone(), &ingress.namespace);
+                let shown: Vec<_> = addresses.iter().map(|name| json!({ "hostname": name })).collect();
+                let status = json!({ "loadBalancer": { "ingress": shown } }).to_string();
+                let patch = Patch::Json::<()>(status_patch(&uid, &status));
+                let done = api.patch_status(&ingress.name, &plain, &patch).await?;
+                Answer::Ingress(gatehouse_core::ingress::facts(&done))
+            }
+            KubeWrite::IngressEvents { ingress, uid, events, .. } => {
+                let about = ingress_reference(&ingress.namespace, &ingress.name, &uid);
+                for (kind, reason, note) in events {
+                    self.event(&about, &kind, reason, note).await;
+                }
+                Answer::Nothing
             }
             KubeWrite::LoadBalancerStatus { name, status } => {
                 let api: Api<SharedLoadBalancer> = Api::all(self.client.clone());
@@ -136,11 +167,11 @@ impl Writer {
     }
 
     /// An event is news, not state: if it cannot be recorded the status still says it.
-    async fn event(&self, app: &ExposedApp, kind: &str, reason: String, note: String) {
+    async fn event(&self, about: &ObjectReference, kind: &str, reason: String, note: String) {
         let type_ = if kind == "Warning" { EventType::Warning } else { EventType::Normal };
         let note = note.chars().take(1000).collect();
         let event = Event { type_, reason, note: Some(note), action: "Publish".into(), secondary: None };
-        if let Err(error) = self.recorder.publish(&event, &app.object_ref(&())).await {
+        if let Err(error) = self.recorder.publish(&event, about).await {
             tracing::debug!(%error, "event not recorded");
         }
     }
@@ -148,10 +179,7 @@ impl Writer {
     async fn apply(&self, key: ChildKey, fragment: &str, uid: Option<String>) -> Result<Answer, kube::Error> {
         // With the UID in the fragment the API server refuses to touch another object of that name; without one the
         // object must not exist, which the engine knows from the watch and rechecks through the label afterwards.
-        let mut body: serde_json::Value = serde_json::from_str(fragment).map_err(kube::Error::SerdeError)?;
-        if let Some(uid) = uid {
-            body["metadata"]["uid"] = json!(uid);
-        }
+        let body = with_uid(fragment, uid)?;
         let facts = match key.kind {
             ChildKind::NetworkPolicy => self.ssa::<NetworkPolicy>(&key, &body, facts::child).await?,
             ChildKind::ServiceAccount => self.ssa::<ServiceAccount>(&key, &body, facts::child).await?,
@@ -200,6 +228,32 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// A fragment that may only be applied to this object.
+fn with_uid(fragment: &str, uid: Option<String>) -> Result<serde_json::Value, kube::Error> {
+    let mut body: serde_json::Value = serde_json::from_str(fragment).map_err(kube::Error::SerdeError)?;
+    if let Some(uid) = uid {
+        body["metadata"]["uid"] = json!(uid);
+    }
+    Ok(body)
+}
+
+fn ingress_reference(namespace: &str, name: &str, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("networking.k8s.io/v1".into()),
+        kind: Some("Ingress".into()),
+        namespace: Some(namespace.into()),
+        name: Some(name.into()),
+        uid: Some(uid.into()),
+        ..ObjectReference::default()
+    }
+}
+
+/// The Ingress that an app stands for: what happens to the app is news for its owner.
+fn origin(app: &ExposedApp) -> Option<ObjectReference> {
+    let owner = app.metadata.owner_references.iter().flatten().find(|o| o.kind == "Ingress")?;
+    Some(ingress_reference(app.metadata.namespace.as_deref()?, &owner.name, &owner.uid))
 }
 
 fn finalizer_patch(resource_version: u64, finalizers: &[String]) -> serde_json::Value {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 pub use gatehouse_core::facts::key;
-use gatehouse_core::facts::meta;
+use gatehouse_core::facts::{meta, origin};
 use gatehouse_core::world::{AppFacts, ClaimFacts, LoadBalancerFacts, NamespaceFacts, PolicyFacts};
 use gatehouse_crds::{
     ExposedApp, ExposedAppStatus, ExposurePolicy, ExposurePolicyStatus, HostClaim, HostClaimStatus, SharedLoadBalancer,
@@ -20,6 +20,7 @@ pub fn app(o: &ExposedApp) -> Arc<AppFacts> {
         labels: o.metadata.labels.clone().unwrap_or_default(),
         spec: o.spec.clone(),
         status: ExposedAppStatus::default(),
+        origin: origin(&o.metadata),
     })
 }
 

@@ -16,6 +16,7 @@ pub mod certificate;
 pub mod facts;
 pub mod flags;
 pub mod http;
+mod ingress;
 pub mod metrics;
 pub mod tls;
 pub mod verdict;

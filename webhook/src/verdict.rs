@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_core::review::{
     AppReview, Class, Facts, Finding, Foreign, ForeignFacts, ForeignObject, MAX_WARNING as MAX_FOREIGN_WARNING, Rule,
-    Rulebook, Sibling, default_labels, refusal, review, review_foreign, warning,
+    Rulebook, Sibling, Siblings, default_labels, refusal, review, review_foreign, warning,
 };
 use gatehouse_core::world::{AppFacts, Meta};
 use gatehouse_core::{AppKey, Wall, World, claims};
@@ -23,10 +23,11 @@ const MAX_WARNING: usize = 250;
 /// The second part is every finding, for the metrics.
 #[must_use]
 pub fn validate(world: &World, request: &Request, now: Wall) -> (Answer, Vec<Finding>) {
-    if !is_app(request) {
+    let ingress = is_ingress(request);
+    if !is_app(request) && !ingress {
         let (group, kind) = &request.kind;
         let message = format!(
-            "this webhook reviews ExposedApp.{GROUP}, not {kind:?} of group {group:?}; correct the rules of its webhook configuration"
+            "this webhook reviews ExposedApp.{GROUP} and Ingress, not {kind:?} of group {group:?}; correct the rules of its webhook configuration"
         );
         return (Answer::refuse(400, message), Vec::new());
     }
@@ -34,6 +35,9 @@ pub fn validate(world: &World, request: &Request, now: Wall) -> (Answer, Vec<Fin
     // What stands is never refused anew for a status, a finalizer or an annotation: it must be able to go, too.
     if !reviewed {
         return (Answer::default(), Vec::new());
+    }
+    if ingress {
+        return crate::ingress::validate(world, request, now);
     }
     if request.changes_nothing() {
         return (Answer { warnings: hazards(request), ..Answer::default() }, Vec::new());
@@ -47,17 +51,27 @@ pub fn validate(world: &World, request: &Request, now: Wall) -> (Answer, Vec<Fin
             return (answer, vec![finding]);
         }
     };
-    let AppReview { findings, .. } = judge(world, request, spec, now);
+    // Everything that stands is older than what is only being created, also within the same second.
+    let created = match request.operation.as_str() {
+        "CREATE" => Wall(i64::MAX),
+        _ => request.object["metadata"]["creationTimestamp"].as_str().and_then(Wall::parse).unwrap_or(Wall(i64::MAX)),
+    };
+    let app = Asked { name: &request.name, created, labels: request.labels(), spec };
+    let book = rulebook(world, &request.namespace);
+    let AppReview { findings, .. } = judge(world, &book, &request.namespace, app, &|key, _| key == request.name, now);
+    (answer(&findings, hazards(request)), findings)
+}
+
+/// What is said of findings.
+pub(crate) fn answer(findings: &[Finding], hazards: Vec<String>) -> Answer {
     let mut warnings: Vec<String> = findings.iter().filter_map(warning).collect();
-    warnings.extend(hazards(request));
+    warnings.extend(hazards);
     let more = warnings.len().saturating_sub(MAX_WARNINGS);
     warnings.truncate(MAX_WARNINGS);
     if more > 0 {
         warnings.push(format!("and {more} more warnings"));
     }
-    let answer =
-        Answer { refusal: refusal(&findings).map(|text| (code(&findings), text)), warnings, patch: Vec::new() };
-    (answer, findings)
+    Answer { refusal: refusal(findings).map(|text| (code(findings), text)), warnings, patch: Vec::new() }
 }
 
 /// Judges an object of a kind that others own. What is not judged is admitted: these kinds are not ours to hold up.
@@ -108,32 +122,51 @@ pub fn mutate(world: &World, request: &Request) -> Answer {
     Answer { patch, ..Answer::default() }
 }
 
+fn is_ingress(request: &Request) -> bool {
+    request.kind.0 == "networking.k8s.io" && request.kind.1 == "Ingress"
+}
+
 fn is_app(request: &Request) -> bool {
     request.kind.0 == GROUP && request.kind.1 == "ExposedApp"
 }
 
 /// What the policies say to the namespace. One that the cache does not know yet has no labels to be selected by.
-fn rulebook(world: &World, namespace: &str) -> Rulebook {
+pub(crate) fn rulebook(world: &World, namespace: &str) -> Rulebook {
     let none = BTreeMap::new();
     let labels = world.namespaces.get(namespace).map_or(&none, |facts| &facts.labels);
     Rulebook::collect(&world.policies, namespace, labels)
 }
 
-fn judge(world: &World, request: &Request, spec: ExposedAppSpec, now: Wall) -> AppReview {
-    let namespace = request.namespace.as_str();
-    let book = rulebook(world, namespace);
+/// An app as somebody asks for it.
+pub(crate) struct Asked<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) created: Wall,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) spec: ExposedAppSpec,
+}
+
+/// The review of an app, beside all of its namespace but those that it replaces.
+pub(crate) fn judge(
+    world: &World,
+    book: &Rulebook,
+    namespace: &str,
+    asked: Asked<'_>,
+    replaced: &dyn Fn(&str, &AppFacts) -> bool,
+    now: Wall,
+) -> AppReview {
+    let Asked { name, created, labels, spec } = asked;
     let hosts: BTreeSet<Host> = spec.hosts.iter().filter_map(|text| Host::parse(text).ok()).collect();
     let lists = |holder: &str, host: &Host| {
         if holder == namespace { book.lists(host) } else { rulebook(world, holder).lists(host) }
     };
     let taken: BTreeSet<Host> =
         hosts.into_iter().filter(|host| claims::blocked_by(world, host, namespace, &lists).is_some()).collect();
-    let siblings: Vec<Sibling> = World::within(&world.apps, namespace)
-        .filter(|(key, app)| key.name != request.name && !app.meta.deleting)
+    let siblings: Siblings = World::within(&world.apps, namespace)
+        .filter(|(key, app)| !app.meta.deleting && !replaced(&key.name, app))
         .map(|(key, app)| Sibling { created: app.meta.created, name: key.name.clone(), hosts: app.spec.hosts.clone() })
         .collect();
     let facts = Facts {
-        rulebook: &book,
+        rulebook: book,
         load_balancers: Some(&world.load_balancers),
         // Services may be applied after the app that names them.
         services: None,
@@ -141,14 +174,8 @@ fn judge(world: &World, request: &Request, spec: ExposedAppSpec, now: Wall) -> A
         siblings: &siblings,
         now,
     };
-    // Everything that stands is older than what is only being created, also within the same second.
-    let created = match request.operation.as_str() {
-        "CREATE" => Wall(i64::MAX),
-        _ => request.object["metadata"]["creationTimestamp"].as_str().and_then(Wall::parse).unwrap_or(Wall(i64::MAX)),
-    };
-    let app =
-        AppFacts { meta: Meta { created, ..Meta::default() }, labels: request.labels(), spec, ..AppFacts::default() };
-    review(&AppKey::new(namespace, request.name.as_str()), &app, &facts)
+    let app = AppFacts { meta: Meta { created, ..Meta::default() }, labels, spec, ..AppFacts::default() };
+    review(&AppKey::new(namespace, name), &app, &facts)
 }
 
 /// 422 when only grammar stands against it, else 403.

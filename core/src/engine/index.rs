@@ -10,8 +10,9 @@ use crate::children::Common;
 use crate::claims::blocked_by;
 use crate::desired::{NamespaceDesired, desired};
 use crate::identity::{AppKey, ShardKey, claim_name};
+use crate::ingress::derive;
 use crate::plan::{self, Memory, NamespaceLoad, NamespaceReview, ShardLoad};
-use crate::review::{Facts, Rulebook, Sibling, review};
+use crate::review::{AppReview, Facts, Rulebook, Sibling, Siblings, review};
 use crate::settings::Settings;
 use crate::time::{Mono, Wall};
 use crate::world::{ClaimFacts, Delta, LoadBalancerFacts, ServiceFacts, World};
@@ -118,6 +119,11 @@ impl Index {
             Delta::Child(key, _) => {
                 out.namespaces.insert(key.namespace.clone());
             }
+            Delta::Ingress(key, new) => {
+                out.namespaces.insert(key.namespace.clone());
+                let old = world.ingresses.get(key);
+                out.content = !matches!((old, new), (Some(old), Some(new)) if old.text == new.text && old.labels == new.labels && old.meta.deleting == new.meta.deleting);
+            }
             Delta::Synced(_) => {}
         }
         out
@@ -169,6 +175,10 @@ impl Index {
                 for name in self.claims.get(namespace).into_iter().flatten() {
                     missing(world, memory, now, name);
                 }
+            }
+            Delta::Ingress(_, None) => {
+                let alive: BTreeSet<&String> = world.ingresses.values().map(|i| &i.meta.uid).collect();
+                memory.told_ingresses.retain(|uid, _| alive.contains(uid));
             }
             Delta::Pod(_, None) => {
                 let alive: BTreeSet<&String> = world.pods.values().map(|p| &p.meta.uid).collect();
@@ -281,7 +291,9 @@ impl Index {
         let rulebook = self.reviews.remove(namespace).unwrap_or_default().rulebook;
         let services: BTreeMap<String, Arc<ServiceFacts>> =
             World::within(&world.services, namespace).map(|(key, s)| (key.name.clone(), s.clone())).collect();
-        let siblings: Vec<Sibling> = World::within(&world.apps, namespace)
+        let ingresses = World::within(&world.ingresses, namespace).map(|(key, facts)| (key.name.as_str(), &**facts));
+        let ingresses = derive(namespace, ingresses, &services, &rulebook);
+        let siblings: Siblings = World::within(&world.apps, namespace)
             .filter(|(_, app)| !app.meta.deleting)
             .map(|(key, app)| Sibling {
                 created: app.meta.created,
@@ -318,10 +330,10 @@ impl Index {
         }
         wanted.extend(rulebook.prewired.keys().cloned());
         self.want(namespace, wanted);
-        if apps.is_empty() && rulebook.policies.is_empty() {
+        if apps.is_empty() && rulebook.policies.is_empty() && ingresses.is_empty() {
             self.reviews.remove(namespace);
         } else {
-            self.reviews.insert(namespace.to_owned(), NamespaceReview { rulebook, apps });
+            self.reviews.insert(namespace.to_owned(), NamespaceReview { asked: asked(&rulebook, &apps), rulebook, apps, ingresses });
         }
     }
 
@@ -362,6 +374,21 @@ impl Index {
             self.load_by.insert(namespace.to_owned(), mine);
         }
     }
+}
+
+/// How many hosts of these apps need a rule, by load balancer: those below a prewired domain need none.
+fn asked(rulebook: &Rulebook, apps: &BTreeMap<String, AppReview>) -> BTreeMap<String, u32> {
+    let carried = |host: &&Host| {
+        !rulebook.prewired.is_empty() && host.parent_wildcard().is_some_and(|w| rulebook.prewired.contains_key(&w))
+    };
+    let mut hosts: BTreeMap<&String, BTreeSet<&Host>> = BTreeMap::new();
+    for app in apps.values() {
+        for name in &app.load_balancers {
+            let named = app.parsed.iter().flat_map(|parsed| &parsed.hosts).filter(|host| !carried(host));
+            hosts.entry(name).or_default().extend(named);
+        }
+    }
+    hosts.into_iter().map(|(name, all)| (name.clone(), u32::try_from(all.len()).unwrap_or(u32::MAX))).collect()
 }
 
 /// Keeps since when the admitted apps of a claim have been missing: absent, or of a namespace made anew.

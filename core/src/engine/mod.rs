@@ -30,7 +30,7 @@ use crate::observed::{Observed, Scope};
 use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, adopted_forms, plan, zone_roles};
 use crate::settings::Settings;
 use crate::time::{Mono, Now};
-use crate::world::{AppFacts, ChildFacts, ClaimFacts, Delta, LoadBalancerFacts, PolicyFacts, World};
+use crate::world::{AppFacts, ChildFacts, ClaimFacts, Delta, IngressFacts, LoadBalancerFacts, PolicyFacts, World};
 
 pub use bucket::Buckets;
 use index::Index;
@@ -85,6 +85,8 @@ pub enum Answer {
     Claim(Arc<ClaimFacts>),
     /// The written object.
     Child(Arc<ChildFacts>),
+    /// The written object.
+    Ingress(Arc<IngressFacts>),
     /// The table hash an edge or shard answered; `None` if it answered none.
     Table(Option<String>),
 }

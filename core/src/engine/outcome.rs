@@ -411,8 +411,19 @@ impl Engine {
 
     fn kube_written(&mut self, now: Now, write: &KubeWrite, answer: Answer) {
         let delta = match (write, answer) {
-            (KubeWrite::AppFinalizers { app, .. } | KubeWrite::AppStatus { app, .. }, Answer::App(facts)) => {
-                Delta::App(app.clone(), Some(facts))
+            (
+                KubeWrite::AppFinalizers { app, .. }
+                | KubeWrite::AppStatus { app, .. }
+                | KubeWrite::ApplyApp { app, .. },
+                Answer::App(facts),
+            ) => Delta::App(app.clone(), Some(facts)),
+            (KubeWrite::IngressStatus { ingress, .. }, Answer::Ingress(facts)) => {
+                Delta::Ingress(ingress.clone(), Some(facts))
+            }
+            (KubeWrite::IngressEvents { ingress, uid, digest, .. }, _) => {
+                self.memory.told_ingresses.insert(uid.clone(), digest.clone());
+                self.mark_namespace(&ingress.namespace);
+                return;
             }
             (
                 KubeWrite::LoadBalancerFinalizers { name, .. } | KubeWrite::LoadBalancerStatus { name, .. },
@@ -444,6 +455,12 @@ impl Engine {
                 let mut facts = (**facts).clone();
                 facts.target_healthy = Some(*healthy);
                 Delta::Pod(pod.clone(), Some(facts.into()))
+            }
+            (KubeWrite::DeleteApp { app, .. }, _) => {
+                let Some(facts) = self.world.apps.get(app) else { return };
+                let mut facts = (**facts).clone();
+                facts.meta.deleting = true;
+                Delta::App(app.clone(), Some(facts.into()))
             }
             (KubeWrite::DeleteChild { key, .. }, _) => {
                 let Some(facts) = self.world.children.get(key) else { return };

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use gatehouse_crds::{BackendProtocol, Buffering, RateLimit, RouteRule, SessionAffinity};
+use gatehouse_crds::{BackendProtocol, Buffering, RateLimit, RouteRule, SessionAffinity, Tls, TlsMode};
 use gatehouse_route::{Cidr, Seconds, Size};
 
 use super::{Fate, Reader, cors};
 
 pub(super) const NGINX: &str = "nginx.ingress.kubernetes.io/";
+/// What an Ingress has no field for.
+const OURS: &str = "gatehouse.dev/";
 
 /// What the annotations say.
 #[derive(Debug, Default)]
@@ -15,6 +17,10 @@ pub(super) struct Said {
     /// Of every route: what is absent is not said.
     pub(super) route: RouteRule,
     pub(super) allow: Vec<String>,
+    pub(super) load_balancers: Vec<String>,
+    pub(super) tls: Option<Tls>,
+    /// How the certificate is found, and which it is.
+    certificate: (Option<TlsMode>, Option<String>),
     /// Whether responses, and requests, are not to be gathered.
     unbuffered: (bool, bool),
     /// Requests at once over the rate, as a multiple of it.
@@ -31,6 +37,8 @@ pub(super) fn read<'a>(reader: &mut Reader<'_>, all: impl Iterator<Item = (&'a S
         let field = format!("metadata.annotations[{key}]");
         if let Some(name) = key.strip_prefix(NGINX) {
             nginx(reader, &mut said, name, value, field);
+        } else if let Some(name) = key.strip_prefix(OURS) {
+            ours(reader, &mut said, name, value, field);
         } else if key.starts_with("alb.ingress.kubernetes.io/") {
             reader.say(Fate::Needless, field, "the load balancer is shared and set up by the platform team");
         } else if key.contains("cert-manager.io/") {
@@ -49,8 +57,43 @@ pub(super) fn read<'a>(reader: &mut Reader<'_>, all: impl Iterator<Item = (&'a S
     said
 }
 
+fn ours(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, field: String) {
+    match (name, value) {
+        ("load-balancers", _) => {
+            let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+            said.load_balancers = names.map(str::to_owned).collect();
+        }
+        ("tls-mode", "Discover") => said.certificate.0 = Some(TlsMode::Discover),
+        ("tls-mode", "Request") => said.certificate.0 = Some(TlsMode::Request),
+        ("tls-mode", "Arn") => said.certificate.0 = Some(TlsMode::Arn),
+        ("tls-mode", _) => {
+            reader.say(Fate::Refused, field, format!("\"{value}\" is none of Discover, Request and Arn"));
+        }
+        ("certificate-arn", _) => said.certificate.1 = Some(value.to_owned()),
+        _ => {
+            let known = "known are load-balancers, tls-mode and certificate-arn";
+            reader.say(Fate::Refused, field, format!("is not known; {known}"));
+        }
+    }
+}
+
 /// What several annotations say together.
 fn finish(reader: &mut Reader<'_>, said: &mut Said) {
+    said.tls = match std::mem::take(&mut said.certificate) {
+        (None, None) => None,
+        (None | Some(TlsMode::Arn), Some(arn)) => Some(Tls { mode: TlsMode::Arn, certificate_arn: Some(arn) }),
+        (Some(TlsMode::Arn), None) => {
+            let field = format!("metadata.annotations[{OURS}tls-mode]");
+            reader.say(Fate::Refused, field, format!("\"Arn\" needs the annotation {OURS}certificate-arn"));
+            None
+        }
+        (Some(_), Some(_)) => {
+            let field = format!("metadata.annotations[{OURS}certificate-arn]");
+            reader.say(Fate::Refused, field, format!("goes only with {OURS}tls-mode \"Arn\""));
+            None
+        }
+        (Some(mode), None) => Some(Tls { mode, certificate_arn: None }),
+    };
     match said.unbuffered {
         (true, true) => said.route.buffering = Some(Buffering::Off),
         (false, false) => {}
@@ -157,9 +200,9 @@ fn nginx(reader: &mut Reader<'_>, said: &mut Said, name: &str, value: &str, fiel
         "rewrite-target" => {
             reader.say(Fate::Refused, field, format!("\"{value}\": paths reach the backend as the client wrote them"));
         }
-        "canary" | "canary-weight" | "canary-by-header" | "canary-by-header-value" | "canary-by-cookie" => {
-            let cure = "write both Services as backends of one route, each with its weight";
-            reader.say(Fate::Refused, field, format!("a canary is no app of its own: {cure}"));
+        "canary" => {}
+        name if name.starts_with("canary-") => {
+            reader.say(Fate::Lost, field, "has no effect without the annotation canary: \"true\"");
         }
         "auth-url" | "auth-type" | "auth-secret" | "auth-tls-secret" => {
             // Published without it, the app would be open.

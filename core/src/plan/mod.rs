@@ -14,6 +14,7 @@ mod dns;
 mod edge;
 mod group;
 mod inferred;
+mod ingress;
 mod load_balancer;
 mod owner;
 mod placement;
@@ -34,6 +35,7 @@ use serde::Serialize;
 use crate::aws::{AwsCall, Family, ProtocolVersion, Refusal};
 use crate::desired::NamespaceDesired;
 use crate::identity::ShardKey;
+use crate::ingress::Derived;
 use crate::observed::{Observed, Scope};
 use crate::review::{AppReview, Rulebook};
 use crate::settings::Settings;
@@ -129,6 +131,8 @@ pub enum Lane {
     Object(String),
     /// A probed address.
     Probe(String),
+    /// The choice of a host's place: two that are made at once would not see each other.
+    Placement,
 }
 
 /// What to do.
@@ -190,6 +194,10 @@ pub struct NamespaceReview {
     pub rulebook: Rulebook,
     /// By app.
     pub apps: BTreeMap<String, AppReview>,
+    /// What its Ingresses became.
+    pub ingresses: BTreeMap<String, Derived>,
+    /// How many hosts its apps name that need a rule, by load balancer.
+    pub asked: BTreeMap<String, u32>,
 }
 
 /// What only this process knows; lost with it, and then the wait starts anew.
@@ -207,6 +215,8 @@ pub struct Memory {
     pub flipped: BTreeMap<(String, Host), Mono>,
     /// When a shard was last probed for a host.
     pub probed: BTreeMap<(ShardKey, Host, ProtocolVersion), Mono>,
+    /// Digest of what the owner of each Ingress was last told, by UID.
+    pub told_ingresses: BTreeMap<String, String>,
     /// The last refusal of each step that has not succeeded since.
     pub refusals: BTreeMap<StepKey, Refusal>,
 }
@@ -315,6 +325,7 @@ pub fn plan(view: &View<'_>, key: &PartKey) -> Part {
         PartKey::Zones => region::plan_zones(&mut draft),
         PartKey::Shard(shard) => shard::plan(&mut draft, shard),
         PartKey::Namespace(namespace) => {
+            ingress::plan(&mut draft, namespace);
             claims::plan(&mut draft, namespace);
             certificate::request::plan(&mut draft, namespace);
             certificate::validation::plan(&mut draft, namespace);

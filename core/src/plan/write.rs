@@ -25,6 +25,42 @@ pub enum KubeWrite {
         /// Precondition.
         uid: String,
     },
+    /// Server-side apply of an ExposedApp that stands for an Ingress.
+    ApplyApp {
+        /// Which.
+        app: AppKey,
+        /// The fragment as JSON.
+        fragment: String,
+        /// UID it must have, if it exists.
+        uid: Option<String>,
+    },
+    /// Deletion of such an app.
+    DeleteApp {
+        /// Which.
+        app: AppKey,
+        /// Precondition.
+        uid: String,
+    },
+    /// `status.loadBalancer` of an Ingress.
+    IngressStatus {
+        /// Which.
+        ingress: AppKey,
+        /// Precondition.
+        uid: String,
+        /// Names of load balancers.
+        addresses: Vec<String>,
+    },
+    /// News for the owner of an Ingress.
+    IngressEvents {
+        /// Which.
+        ingress: AppKey,
+        /// Its UID.
+        uid: String,
+        /// Type, reason and message of each.
+        events: Vec<(String, String, String)>,
+        /// Digest of all of them.
+        digest: String,
+    },
     /// Creation of a claim.
     CreateClaim {
         /// Object name.
@@ -157,9 +193,14 @@ impl KubeWrite {
                 Delta::LoadBalancer(gone, None),
             )
             | (KubeWrite::PolicyStatus { name, .. }, Delta::Policy(gone, None)) => name == gone,
-            (KubeWrite::AppFinalizers { app, .. } | KubeWrite::AppStatus { app, .. }, Delta::App(gone, None)) => {
-                app == gone
-            }
+            (
+                KubeWrite::AppFinalizers { app, .. }
+                | KubeWrite::AppStatus { app, .. }
+                | KubeWrite::ApplyApp { app, .. }
+                | KubeWrite::DeleteApp { app, .. },
+                Delta::App(gone, None),
+            ) => app == gone,
+            (KubeWrite::IngressStatus { ingress, .. }, Delta::Ingress(gone, None)) => ingress == gone,
             // What is written to a pod is only laid over a pod that is there.
             _ => false,
         }
@@ -168,7 +209,11 @@ impl KubeWrite {
     pub(super) fn is_status(&self) -> bool {
         matches!(
             self,
-            KubeWrite::AppStatus { .. } | KubeWrite::LoadBalancerStatus { .. } | KubeWrite::PolicyStatus { .. }
+            KubeWrite::AppStatus { .. }
+                | KubeWrite::LoadBalancerStatus { .. }
+                | KubeWrite::PolicyStatus { .. }
+                | KubeWrite::IngressStatus { .. }
+                | KubeWrite::IngressEvents { .. }
         )
     }
 }

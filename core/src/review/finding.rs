@@ -18,6 +18,10 @@ pub enum Rule {
     Certificate,
     /// A NetworkPolicy reaches pods that Gatehouse manages.
     ManagedPods,
+    /// An Ingress names no host, and the shared load balancer knows apps by their hosts.
+    HostMissing,
+    /// An Ingress asks for what has no meaning here.
+    Ingress,
     /// A required label is missing or has a wrong value.
     Labels,
     /// The source of the certificate is not allowed.
@@ -50,7 +54,13 @@ impl Rule {
     #[must_use]
     pub fn class(self) -> Class {
         match self {
-            Rule::Grammar | Rule::Host | Rule::Attachment | Rule::Certificate | Rule::ManagedPods => Class::Ownership,
+            Rule::Grammar
+            | Rule::Host
+            | Rule::Attachment
+            | Rule::Certificate
+            | Rule::ManagedPods
+            | Rule::HostMissing
+            | Rule::Ingress => Class::Ownership,
             Rule::Labels | Rule::TlsMode | Rule::Limits | Rule::OpenCidr | Rule::RefusedKinds => Class::Governance,
             Rule::Backend | Rule::RouteConflict => Class::Reference,
         }
@@ -65,6 +75,8 @@ impl Rule {
             Rule::Attachment => "attachment",
             Rule::Certificate => "certificate",
             Rule::ManagedPods => "managed-pods",
+            Rule::HostMissing => "host-missing",
+            Rule::Ingress => "ingress",
             Rule::Labels => "labels",
             Rule::TlsMode => "tls-mode",
             Rule::Limits => "limits",
@@ -84,6 +96,8 @@ impl Rule {
             Rule::Attachment => "LoadBalancerNotAllowed",
             Rule::Certificate => "CertificateNotGranted",
             Rule::ManagedPods => "ManagedPodsSelected",
+            Rule::HostMissing => "HostMissing",
+            Rule::Ingress => "NotTranslated",
             Rule::Labels => "LabelMissing",
             Rule::TlsMode => "TlsModeNotAllowed",
             Rule::Limits => "LimitExceeded",

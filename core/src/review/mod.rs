@@ -1,6 +1,7 @@
 //! Review: the one judge of objects. The webhook, the operator and the command line call it with the facts they
 //! have; a missing fact is `None`, and each rule says what that means.
 
+mod about;
 mod finding;
 mod foreign;
 mod options;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_crds::{Enforcement, TlsMode};
 use gatehouse_route::{Host, Label, Port, short_hash};
 
+pub use about::About;
 pub use finding::{Class, Finding, Rule, refusal};
 pub use foreign::{Foreign, ForeignFacts, ForeignObject, MAX_WARNING, default_class, review_foreign};
 pub use parse::{ParsedApp, ParsedAuth, ParsedBackend, ParsedRoute, parse};
@@ -33,7 +35,7 @@ pub struct Facts<'a> {
     /// Hosts of this app that another namespace holds or waits for.
     pub taken: &'a BTreeSet<Host>,
     /// The namespace's other apps, for counts: the oldest come first in line.
-    pub siblings: &'a [Sibling],
+    pub siblings: &'a Siblings,
     /// Today, for exceptions.
     pub now: Wall,
 }
@@ -47,6 +49,43 @@ pub struct Sibling {
     pub name: String,
     /// Hosts as written.
     pub hosts: Vec<String>,
+}
+
+/// The apps of a namespace in the order in which limits serve them, the oldest first. Counting is done once for all.
+#[derive(Clone, Debug, Default)]
+pub struct Siblings {
+    /// Creation and name.
+    order: Vec<(Wall, String)>,
+    /// Position of the first app that names each host.
+    first: BTreeMap<String, usize>,
+    /// How many different hosts the apps before each position name.
+    before: Vec<usize>,
+}
+
+impl FromIterator<Sibling> for Siblings {
+    fn from_iter<I: IntoIterator<Item = Sibling>>(all: I) -> Siblings {
+        let mut all: Vec<Sibling> = all.into_iter().collect();
+        all.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+        let mut out = Siblings { before: vec![0], ..Siblings::default() };
+        for (position, Sibling { created, name, hosts }) in all.into_iter().enumerate() {
+            for host in hosts {
+                out.first.entry(host).or_insert(position);
+            }
+            out.before.push(out.first.len());
+            out.order.push((created, name));
+        }
+        out
+    }
+}
+
+impl Siblings {
+    /// How many apps, and how many different hosts, stand up to an app: itself and what is older.
+    fn up_to(&self, created: Wall, name: &str, hosts: &[String]) -> (usize, usize) {
+        let older = self.order.partition_point(|(c, n)| (*c, n.as_str()) < (created, name));
+        let new = |host: &&String| self.first.get(*host).is_none_or(|first| *first >= older);
+        let own: BTreeSet<&String> = hosts.iter().filter(new).collect();
+        (older + 1, self.before.get(older).copied().unwrap_or(0) + own.len())
+    }
 }
 
 /// What became of one app.
@@ -275,17 +314,12 @@ fn limits(key: &AppKey, app: &AppFacts, facts: &Facts<'_>, out: &mut Vec<Finding
     over(limits.hosts_per_app, app.spec.hosts.len(), "spec.hosts", "hosts of one app");
     over(limits.routes_per_app, app.spec.routes.len(), "spec.routes", "routes of one app");
     // Over a limit the newest are refused: an app counts itself and what is older.
-    let older: Vec<&Sibling> = facts
-        .siblings
-        .iter()
-        .filter(|s| s.name != key.name && (s.created, s.name.as_str()) < (app.meta.created, key.name.as_str()))
-        .collect();
-    over(limits.apps, older.len() + 1, "metadata.name", "apps in the namespace");
-    let hosts: BTreeSet<&String> = older.iter().flat_map(|s| &s.hosts).chain(&app.spec.hosts).collect();
-    over(limits.hosts, hosts.len(), "spec.hosts", "hosts in the namespace");
-    over(limits.claims, hosts.len(), "spec.hosts", "claims of the namespace");
+    let (apps, hosts) = facts.siblings.up_to(app.meta.created, &key.name, &app.spec.hosts);
+    over(limits.apps, apps, "metadata.name", "apps in the namespace");
+    over(limits.hosts, hosts, "spec.hosts", "hosts in the namespace");
+    over(limits.claims, hosts, "spec.hosts", "claims of the namespace");
     // As many as there must be: how many there are beyond that depends on when the hosts came (decision 0013).
-    over(limits.rules, hosts.len().div_ceil(HOSTS_PER_RULE), "spec.hosts", "listener rules of the namespace at least");
+    over(limits.rules, hosts.div_ceil(HOSTS_PER_RULE), "spec.hosts", "listener rules of the namespace at least");
 }
 
 /// Hosts that one listener rule can hold: an ALB takes five condition values.

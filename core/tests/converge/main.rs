@@ -10,6 +10,7 @@ mod day;
 mod drift;
 mod fairness;
 mod grpc;
+mod ingress;
 mod lifecycle;
 mod names;
 mod permissions;

@@ -26,13 +26,15 @@ pub struct Cluster {
     pub wall: i64,
     /// Changes that no watch has shown yet.
     pub changes: Vec<Delta>,
+    /// What owners of Ingresses were told.
+    pub events: Vec<String>,
 }
 
-fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
+pub(crate) fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
     serde_saphyr::from_str(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
-fn stale(message: impl Into<String>) -> Refusal {
+pub(crate) fn stale(message: impl Into<String>) -> Refusal {
     Refusal { class: RefusalClass::Stale, message: message.into() }
 }
 
@@ -76,6 +78,7 @@ impl Cluster {
         out.extend(w.claims.iter().map(|(k, v)| Delta::Claim(k.clone(), Some(v.clone()))));
         out.extend(w.services.iter().map(|(k, v)| Delta::Service(k.clone(), Some(v.clone()))));
         out.extend(w.apps.iter().map(|(k, v)| Delta::App(k.clone(), Some(v.clone()))));
+        out.extend(w.ingresses.iter().map(|(k, v)| Delta::Ingress(k.clone(), Some(v.clone()))));
         out.extend(w.children.iter().map(|(k, v)| Delta::Child(k.clone(), Some(v.clone()))));
         out.extend(w.replica_sets.iter().map(|(k, v)| Delta::ReplicaSet(k.clone(), Some(v.clone()))));
         out.extend(w.pods.iter().map(|(k, v)| Delta::Pod(k.clone(), Some(v.clone()))));
@@ -108,6 +111,7 @@ impl Cluster {
             selector: [("app".to_owned(), name.to_owned())].into(),
             external_name: false,
             ports: [(port, TargetPort::Number(port))].into(),
+            names: BTreeMap::new(),
         };
         self.put(Delta::Service(AppKey::new(namespace, name), Some(Arc::new(facts))));
     }
@@ -310,6 +314,10 @@ impl Cluster {
                 self.put(Delta::Policy(name, Some(facts.clone())));
                 Ok(Answer::Policy(facts))
             }
+            KubeWrite::ApplyApp { .. }
+            | KubeWrite::DeleteApp { .. }
+            | KubeWrite::IngressStatus { .. }
+            | KubeWrite::IngressEvents { .. } => self.write_for_ingress(write),
             KubeWrite::PodTable { pod, table, .. } => self.pod(&pod, |p| p.table = Some(table)),
             KubeWrite::PodHealthy { pod, healthy, .. } => self.pod(&pod, |p| p.target_healthy = Some(healthy)),
         }

@@ -9,6 +9,7 @@
 mod adapter;
 mod cluster;
 mod data_plane;
+mod ingress;
 mod people;
 mod sim;
 

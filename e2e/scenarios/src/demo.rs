@@ -31,6 +31,7 @@ const BAD: &[(&str, &str)] = &[
     ("tls-mode", "spec.tls.mode"),
     ("unknown-load-balancer", "spec.loadBalancers[0]"),
     ("broken-path", "path"),
+    ("ingress", "configuration-snippet"),
 ];
 
 /// Hourly price of an ALB with two public IPv4 addresses, us-east-1 list price of 2026-09, times 730.
@@ -100,6 +101,7 @@ fn story(lab: &Lab, tell: &mut Tell) -> Result<()> {
     neighbour(lab, tell)?;
     seventh(lab, tell)?;
     removed(lab, tell)?;
+    ingress(lab, tell)?;
     looked(lab, tell)?;
     bill(lab, tell)
 }
@@ -287,6 +289,37 @@ fn removed(lab: &Lab, tell: &mut Tell) -> Result<()> {
         Ok(lab.must(&["get", "hostclaim", "h.late.shop.example.com", "-o", "jsonpath={.status.state}"])? == "Released")
     })?;
     tell.fact(true, "claim Released, kept from strangers during the grace (TTL of the demo: 2 s)", began.elapsed());
+    Ok(())
+}
+
+fn ingress(lab: &Lab, tell: &mut Tell) -> Result<()> {
+    tell.chapter("An Ingress of class gatehouse");
+    let began = Instant::now();
+    lab.apply("config/samples/ingress.yaml")?;
+    lab.wait("the Ingress to answer", Duration::from_secs(30), || {
+        Ok(lab.get("https://basket.shop.example.com/").is_ok_and(|(status, _)| status == 200))
+    })?;
+    tell.fact(true, "apply -> first 200 through the public name", began.elapsed());
+    lab.wait("its address", Duration::from_secs(10), || {
+        let path = "jsonpath={.status.loadBalancer.ingress[0].hostname}";
+        Ok(!lab.must(&["-n", "team-shop", "get", "ingress", "basket", "-o", path])?.is_empty())
+    })?;
+    tell.say(&lab.must(&["-n", "team-shop", "get", "ingress,exposedapp"])?);
+    let events = lab.must(&[
+        "-n", "team-shop", "get", "events", "--field-selector", "involvedObject.kind=Ingress", "-o",
+        "jsonpath={.items[*].message}",
+    ])?;
+    tell.fact(events.contains("served as ExposedApp ingress-basket"), "an event of the Ingress says what it became", None);
+    lab.must(&["-n", "team-shop", "create", "rolebinding", "alice", "--clusterrole=admin", "--user=alice"])?;
+    let out = lab.kubectl(&["-n", "team-shop", "--as=alice", "delete", "exposedapp", "ingress-basket"])?;
+    let said = String::from_utf8_lossy(&out.stderr);
+    tell.fact(said.contains("change the Ingress instead"), "its app is out of a tenant's hands", None);
+    let began = Instant::now();
+    lab.must(&["-n", "team-shop", "--as=alice", "delete", "ingress", "basket", "--timeout=30s"])?;
+    lab.wait("its app to go", Duration::from_secs(30), || {
+        Ok(!lab.must(&["-n", "team-shop", "get", "exposedapp", "-o", "name"])?.contains("ingress-basket"))
+    })?;
+    tell.fact(true, "the Ingress is deleted: its app, rule and record are gone", began.elapsed());
     Ok(())
 }
 

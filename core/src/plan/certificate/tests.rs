@@ -59,7 +59,7 @@ fn scene(certificates: &[(&str, &[&str], i64)]) -> Scene {
     Scene {
         world: World::default(),
         observed,
-        reviews: [("a".to_owned(), NamespaceReview { rulebook, apps: BTreeMap::new() })].into(),
+        reviews: [("a".to_owned(), NamespaceReview { rulebook, ..NamespaceReview::default() })].into(),
         desired: [("a".to_owned(), desired)].into(),
         lb: LoadBalancerFacts { spec, ..LoadBalancerFacts::default() },
     }
