@@ -140,7 +140,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
     if status != claim.status {
         let placed = status.placement.iter().any(|(lb, p)| {
             claim.status.placement.get(lb).is_none_or(|before| before.shard != p.shard)
-                && super::placement::crowded(&view, namespace, lb, p)
+                && super::placement::carried(&view, namespace, host, lb).is_none()
         });
         let write = KubeWrite::ClaimStatus {
             name: name.into(),
@@ -148,9 +148,8 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
             status: to_json(&status),
         };
         let what = format!("claim {name}");
-        // Two hosts that are placed at once do not see each other: near a quota it is one after the other.
-        let lane = if placed { "placement".to_owned() } else { what.clone() };
-        draft.step(what, Lane::Object(lane), Vec::new(), Order::Kube(write));
+        let lane = if placed { Lane::Placement } else { Lane::Object(what.clone()) };
+        draft.step(what, lane, Vec::new(), Order::Kube(write));
     }
 }
 

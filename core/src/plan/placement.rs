@@ -20,9 +20,6 @@ use super::{Draft, NamespaceLoad, ShardLoad, View};
 /// Seconds an ALB keeps an idle client's connection unless told otherwise.
 const CLIENT_KEEP_ALIVE: u64 = 3_600;
 
-/// Most writes to Kubernetes that are under way at once, and so most hosts that may be placed at the same moment.
-const AT_ONCE: u32 = 32;
-
 /// The shards a placement speaks of: where to, and where from.
 pub(crate) fn shards<'a>(load_balancer: &'a str, placement: &Placement) -> impl Iterator<Item = ShardKey> + use<'a> {
     let index = |i: i32| u32::try_from(i).unwrap_or(0);
@@ -82,7 +79,7 @@ pub(super) fn place(
 }
 
 /// Where the prewired wildcard stands that carries the host: it needs no room of its own there.
-fn carried(view: &View<'_>, namespace: &str, host: &Host, name: &str) -> Option<Placement> {
+pub(super) fn carried(view: &View<'_>, namespace: &str, host: &Host, name: &str) -> Option<Placement> {
     let wildcard = host.parent_wildcard().filter(|_| !host.is_wildcard())?;
     let ready = view.reviews.get(namespace)?.rulebook.prewired.get(&wildcard)? == name;
     let claim = view.world.claims.get(&claim_name(&wildcard)).filter(|c| ready && c.spec.namespace == namespace)?;
@@ -197,8 +194,15 @@ fn choose(
     };
     let (home, elsewhere): (Vec<u32>, Vec<u32>) = (0..shards).partition(at_home);
     // Merging swaps rules one at a time, and each waits for the data plane.
-    let at_once = |index: &u32| rules_at_once(view, &key(*index), lb, 1 + usize::from(grpc)) && has_room(index).is_ok();
-    if let Some(index) = home.iter().chain(&elsewhere).copied().find(at_once) {
+    let takes = |index: &u32, rules: u32| {
+        free_rules(view, &key(*index), lb).is_some_and(|free| free >= rules) && has_room(index).is_ok()
+    };
+    let at_once = |index: &u32| takes(index, 1 + u32::from(grpc));
+    // A namespace that is new there looks for a shard that takes all it wants beside what others there still want: each
+    // more shard costs it a target group, and each overfull one merges.
+    let whole = |index: &u32| takes(index, coming(view, namespace, name) + promised(view, &key(*index)));
+    let fits = home.iter().copied().find(at_once).or_else(|| elsewhere.iter().copied().find(whole));
+    if let Some(index) = fits.or_else(|| elsewhere.iter().copied().find(at_once)) {
         return Ok(index);
     }
     if let Some(index) = home.into_iter().find(|i| has_room(i).is_ok()) {
@@ -214,16 +218,31 @@ fn choose(
     Err(binding)
 }
 
-/// Whether the shard stands and takes so many rules more as it is, for one more host, with a spare one left.
-fn rules_at_once(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts, more: usize) -> bool {
-    let Some(observed) = view.observed.shards.get(shard) else { return false };
+/// How many rules a shard takes more as it is, with a spare one left; `None` if it does not stand.
+fn free_rules(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts) -> Option<u32> {
+    let observed = view.observed.shards.get(shard)?;
     let stands = observed.load_balancer.last().and_then(Option::as_ref).is_some_and(|alb| alb.active);
-    let Some(rules) = observed.rules.last().filter(|_| stands) else { return false };
+    let rules = observed.rules.last().filter(|_| stands)?;
     let ours = rules.values().filter(|r| r.cluster.as_ref() == Some(&view.settings.cluster_id.0));
     let carried = ours.filter(|r| r.protocol == ProtocolVersion::Http1).map(|r| r.hosts.len()).sum();
     let placed = usize::try_from(view.load.get(shard).map_or(0, ShardLoad::hosts)).unwrap_or(usize::MAX);
     let quota = usize::try_from(quotas(view, lb).rules).unwrap_or(usize::MAX);
-    rules.len() + placed.saturating_sub(carried) + more < quota
+    u32::try_from(quota.saturating_sub(rules.len() + placed.saturating_sub(carried) + 1)).ok()
+}
+
+/// Rules that hosts of a namespace will need which are asked for and not placed yet.
+fn coming(view: &View<'_>, namespace: &str, name: &str) -> u32 {
+    let asked = view.reviews.get(namespace).and_then(|review| review.asked.get(name)).copied().unwrap_or(0);
+    let here = |(shard, load): (&ShardKey, &ShardLoad)| {
+        load.namespaces.get(namespace).filter(|_| shard.load_balancer == name).map_or(0, |l| l.exact + l.wildcards)
+    };
+    asked.saturating_sub(view.load.iter().map(here).sum())
+}
+
+/// The same of all namespaces that stand on a shard: they will come there.
+fn promised(view: &View<'_>, shard: &ShardKey) -> u32 {
+    let there = view.load.get(shard).into_iter().flat_map(|load| load.namespaces.keys());
+    there.map(|namespace| coming(view, namespace, &shard.load_balancer)).sum()
 }
 
 /// The quota that a shard is beyond, however well its rules are packed and without a spare one.
@@ -231,13 +250,6 @@ pub(super) fn overfull(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts
     let quota = quotas(view, lb).rules;
     let used = view.load.get(shard).map_or(0, ShardLoad::rules) + foreign_rules(view, shard);
     (used > quota).then(|| format!("rules {used}/{quota} on shard {}", shard.index))
-}
-
-/// Whether a shard is so full that hosts which are placed at the same moment may not all fit.
-pub(super) fn crowded(view: &View<'_>, namespace: &str, name: &str, placement: &Placement) -> bool {
-    let Some(lb) = view.world.load_balancers.get(name) else { return false };
-    let Some(shard) = shards(name, placement).next() else { return false };
-    room_for(view, namespace, &|own| own, &shard, lb, AT_ONCE).is_err()
 }
 
 /// The quota model: whether the shard can take what the namespace has there `with` more, and still has a spare rule to
@@ -249,18 +261,6 @@ pub(super) fn room(
     shard: &ShardKey,
     lb: &LoadBalancerFacts,
 ) -> Result<(), String> {
-    room_for(view, namespace, with, shard, lb, 0)
-}
-
-/// The same, with room for so many hosts of others.
-fn room_for(
-    view: &View<'_>,
-    namespace: &str,
-    with: &dyn Fn(NamespaceLoad) -> NamespaceLoad,
-    shard: &ShardKey,
-    lb: &LoadBalancerFacts,
-    others: u32,
-) -> Result<(), String> {
     let quotas = quotas(view, lb);
     let empty = ShardLoad::default();
     let load = view.load.get(shard).unwrap_or(&empty);
@@ -270,16 +270,16 @@ fn room_for(
     // As packed as compaction can make them: five hosts of a namespace share a rule.
     let rules = load.rules() - mine.rules() + wanted.rules();
     let foreign = foreign_rules(view, shard);
-    if rules + foreign + 1 + others > quotas.rules {
+    if rules + foreign + 1 > quotas.rules {
         return over("rules", load.rules() + foreign, quotas.rules);
     }
     let groups = load.groups();
     let more = wanted.groups() - mine.groups();
-    if more > 0 && groups + others + more > quotas.target_groups {
+    if more > 0 && groups + more > quotas.target_groups {
         return over("target groups", groups, quotas.target_groups);
     }
     let pods = super::group::pods_at_most(view);
-    if more > 0 && (groups + others + more).saturating_mul(pods) > quotas.targets {
+    if more > 0 && (groups + more).saturating_mul(pods) > quotas.targets {
         return over("targets", groups.saturating_mul(pods), quotas.targets);
     }
     Ok(())

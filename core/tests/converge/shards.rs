@@ -74,6 +74,42 @@ fn a_raised_quota_is_noticed_where_it_binds() {
     assert!(sim.quota_refusals.is_empty(), "a call was wasted");
 }
 
+/// Namespaces that come at the same moment go where all their hosts fit: one target group each, and no rule is merged.
+#[test]
+fn namespaces_that_come_together_find_whole_places() {
+    let mut sim = start(3);
+    sim.cluster.load_balancer("public", &format!("{BALANCER}limits: {{shards: 3}}\n"));
+    // Two shards are opened, and both are empty.
+    for ns in ["team-a", "team-b", "team-c"] {
+        publish(&mut sim, ns, 0);
+        sim.run(30_000);
+    }
+    for ns in ["team-a", "team-b", "team-c"] {
+        sim.cluster.delete_app(ns, "app-0");
+    }
+    sim.run(300_000);
+    assert_eq!((balancers(&sim), crate::claims(&sim).len()), (2, 0), "{}", sim.tail());
+    sim.aws.settings_mut().quotas.set(awsim_model::settings::quota::RULES, 18).unwrap();
+    sim.change_leader();
+    sim.run(60_000);
+    sim.tally = true;
+    for index in 0..8 {
+        for ns in ["team-a", "team-b", "team-c", "team-d"] {
+            publish(&mut sim, ns, index);
+        }
+    }
+    sim.run(120_000);
+    let mut places = std::collections::BTreeMap::<String, std::collections::BTreeSet<i32>>::new();
+    for index in 0..8 {
+        for ns in ["team-a", "team-b", "team-c", "team-d"] {
+            assert!(ready(&sim, ns, &format!("app-{index}")), "{}", sim.tail());
+            places.entry(ns.into()).or_default().insert(shard_of(&sim, &format!("{ns}-{index}.example.com")));
+        }
+    }
+    assert!(places.values().all(|shards| shards.len() == 1), "{places:?}");
+    assert_eq!(sim.by_name.get("DeleteRule"), None, "nothing was merged");
+}
+
 /// A host that fits its namespace's shard only by merging rules goes to one that stands and has a rule to give.
 #[test]
 fn a_standing_shard_with_room_is_used_before_rules_are_merged() {
