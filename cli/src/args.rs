@@ -10,8 +10,8 @@ use gatehouse_route::Host;
 
 use crate::help;
 pub use live::{
-    ApproveArgs, ClaimsArgs, ClaimsCommand, ClusterArgs, ExplainArgs, ListArgs, MoveArgs, ReleaseArgs, TransferArgs,
-    WaitArgs,
+    ApproveArgs, ClaimsArgs, ClaimsCommand, ClusterArgs, ExplainArgs, ListArgs, MoveArgs, ReleaseArgs, StatusArgs,
+    TransferArgs, WaitArgs,
 };
 
 mod live;
@@ -39,6 +39,14 @@ pub enum Command {
     Render(RenderArgs),
     /// Print the ExposedApps that Ingresses become, and name all that they cannot say.
     Convert(ConvertArgs),
+    /// Run suites of cases: manifests, and the findings that they must have.
+    Test(TestArgs),
+    /// What apps are judged by, as a file for their repositories.
+    Bundle(BundleArgs),
+    /// Tell what each rule asks for, why, and what to do about a finding.
+    Rules(RulesArgs),
+    /// Show where each app stands: claim, certificate, rule, record, edge, and what is waited for.
+    Status(StatusArgs),
     /// Let held deletions go: hosts that are ours in AWS and have no object in the cluster any more.
     Approve(ApproveArgs),
     /// Move a namespace to another ALB of its load balancer, without a gap.
@@ -109,15 +117,38 @@ pub enum Format {
     Json,
 }
 
+/// Form of what `check` found.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFormat {
+    /// For people.
+    Text,
+    /// For programs; the shape is told below and only grows.
+    Json,
+    /// For code hosts, which show it beside the lines of a change (SARIF 2.1.0).
+    Sarif,
+    /// For CI systems: a test case for each object (JUnit's XML).
+    Junit,
+}
+
 /// Arguments of `check`.
 #[derive(clap::Args, Debug)]
 pub struct CheckArgs {
     /// Input.
     #[command(flatten)]
     pub input: InputArgs,
+    /// File or directory with the platform's policies, load balancers and namespaces: the files are judged by them, they
+    /// are not judged. `gatehouse bundle export` writes one.
+    #[arg(long = "policy", value_name = "DIR", env = "GATEHOUSE_POLICY")]
+    pub policy: Vec<PathBuf>,
+    /// Judge by what stands in a cluster: policies, load balancers, namespaces, claims, apps.
+    #[arg(long, help_heading = "Cluster", env = "GATEHOUSE_AGAINST_CLUSTER")]
+    pub against_cluster: bool,
+    /// Cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Form of the output.
-    #[arg(short, long, value_enum, default_value_t = Format::Text, env = "GATEHOUSE_OUTPUT")]
-    pub output: Format,
+    #[arg(short, long, value_enum, default_value_t = CheckFormat::Text, env = "GATEHOUSE_OUTPUT")]
+    pub output: CheckFormat,
 }
 
 /// Arguments of `plan`.
@@ -189,7 +220,68 @@ pub struct ConvertArgs {
     pub from: FileArgs,
 }
 
-fn moment(text: &str) -> Result<Wall, String> {
+/// Arguments of `test`.
+#[derive(clap::Args, Debug)]
+pub struct TestArgs {
+    /// Suites (*gatehouse-test.yaml), or directories that hold some at any depth.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub suites: Vec<PathBuf>,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t = TestFormat::Text, env = "GATEHOUSE_OUTPUT")]
+    pub output: TestFormat,
+}
+
+/// Form of what `test` found.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestFormat {
+    /// For people.
+    Text,
+    /// For programs; the shape is told below and only grows.
+    Json,
+    /// For CI systems (JUnit's XML).
+    Junit,
+}
+
+/// Arguments of `bundle`.
+#[derive(clap::Args, Debug)]
+pub struct BundleArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: BundleCommand,
+}
+
+/// What to do with a bundle.
+#[derive(Subcommand, Debug)]
+pub enum BundleCommand {
+    /// Print the policies, load balancers and granted labels of namespaces of a cluster, for `check --policy`.
+    Export(ClusterArgs),
+}
+
+/// Arguments of `rules`.
+#[derive(clap::Args, Debug)]
+pub struct RulesArgs {
+    /// One rule, by the id at the end of a finding; absent: all of them.
+    #[arg(value_name = "RULE")]
+    pub rule: Option<String>,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t = RulesFormat::Text)]
+    pub output: RulesFormat,
+}
+
+/// Form of what `rules` tells.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RulesFormat {
+    /// For people.
+    Text,
+    /// For a documentation page.
+    Markdown,
+}
+
+/// A day or a moment.
+///
+/// # Errors
+/// What to write instead.
+pub fn moment(text: &str) -> Result<Wall, String> {
     let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     Wall::parse(&full).ok_or_else(|| "write a day such as 2027-01-31, or RFC 3339 such as 2027-01-31T12:00:00Z".into())
 }

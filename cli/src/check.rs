@@ -1,13 +1,14 @@
 //! `gatehouse check`: every fault of every object, as admission and the operator would find it.
 
-use gatehouse_core::Engine;
+use gatehouse_core::{Engine, Settings, Wall};
 use serde_json::json;
 
-use crate::args::{CheckArgs, Format, InputArgs};
+use crate::args::{CheckArgs, CheckFormat, InputArgs};
 use crate::facts::{Objects, collect};
 use crate::print::{Out, Tone};
 use crate::report::{Severity, Subject, Told};
-use crate::{foreign, input, sanity, settle};
+use crate::input::Document;
+use crate::{foreign, input, live, machine, sanity, settle};
 
 /// Input that has been judged.
 pub struct Judged {
@@ -19,52 +20,100 @@ pub struct Judged {
 
 /// Reads and judges; problems are told on stderr.
 pub fn judge(args: &InputArgs, out: &Out) -> Option<Judged> {
-    let now = args.now();
-    let read = input::read(&args.from).and_then(|documents| collect(documents, &args.from.namespace, now));
-    let mut objects = match read {
-        Ok(objects) => objects,
-        Err(problems) => {
-            for problem in problems {
-                out.complain(&format!("error: {problem}"));
-            }
-            return None;
-        }
-    };
-    if !objects.skipped.is_empty() {
-        let kinds: Vec<String> = objects.skipped.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    let documents = input::read(&args.from).map_err(|problems| complain(&problems, out)).ok()?;
+    judge_documents(documents, args, out)
+}
+
+fn complain(problems: &[String], out: &Out) {
+    for problem in problems {
+        out.complain(&format!("error: {problem}"));
+    }
+}
+
+fn judge_documents(documents: Vec<Document>, args: &InputArgs, out: &Out) -> Option<Judged> {
+    let judged = judged(documents, &args.from.namespace, &args.settings(), args.now());
+    let judged = judged.map_err(|problems| complain(&problems, out)).ok()?;
+    let skipped = &judged.objects.skipped;
+    if !skipped.is_empty() {
+        let kinds: Vec<String> = skipped.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
         out.complain(&format!("skipped objects of other kinds: {}", kinds.join(", ")));
     }
-    if objects.subjects.is_empty() {
+    if !judged.objects.subjects.iter().any(|s| !s.source.context) {
         out.complain("error: nothing to judge: no ExposedApp, SharedLoadBalancer, ExposurePolicy or Ingress of class gatehouse in the input");
         return None;
     }
+    Some(judged)
+}
+
+/// Judges documents.
+///
+/// # Errors
+/// Documents that are no Kubernetes objects.
+pub fn judged(
+    documents: Vec<Document>,
+    namespace: &str,
+    settings: &Settings,
+    now: Wall,
+) -> Result<Judged, Vec<String>> {
+    let mut objects = collect(documents, namespace, now)?;
     sanity::check(&mut objects, now);
-    let engine = settle::settle(&mut objects, &args.settings(), now);
+    let engine = settle::settle(&mut objects, settings, now);
     for subject in &mut objects.subjects {
         subject.findings.sort_by(|a, b| (a.severity, &a.field).cmp(&(b.severity, &b.field)));
     }
-    Some(Judged { objects, engine })
+    Ok(Judged { objects, engine })
+}
+
+/// What else the files are judged by.
+fn context(args: &CheckArgs, out: &mut Out) -> Option<Vec<Document>> {
+    let files = input::context(&args.policy, args.input.from.recursive);
+    let mut documents = match files {
+        _ if args.policy.is_empty() => Vec::new(),
+        Ok(documents) => documents,
+        Err(problems) => {
+            complain(&problems, out);
+            return None;
+        }
+    };
+    if args.against_cluster {
+        documents.extend(live::bundle::everything(&args.cluster, out)?);
+    }
+    Some(documents)
 }
 
 /// Runs the command; returns the exit code.
 pub fn run(args: &CheckArgs, out: &mut Out) -> u8 {
-    let Some(Judged { mut objects, .. }) = judge(&args.input, out) else { return 2 };
+    let own = input::read(&args.input.from).map_err(|problems| complain(&problems, out));
+    let (Ok(own), Some(mut documents)) = (own, context(args, out)) else { return 2 };
+    documents.extend(own);
+    let Some(Judged { mut objects, .. }) = judge_documents(documents, &args.input, out) else { return 2 };
+    let asking = |s: &Subject| !s.source.context && matches!(s.kind.as_str(), "ExposedApp" | "Ingress");
+    if objects.world.policies.is_empty() && objects.subjects.iter().any(asking) {
+        out.complain("error: nothing to judge the apps by: no ExposurePolicy in the input");
+        out.complain("  give the platform's with --policy DIR (`gatehouse bundle export` writes them), or --against-cluster");
+        return 2;
+    }
     // Here only: what is planned and rendered does not depend on them.
     foreign::check(&mut objects, args.input.now());
+    objects.subjects.retain(|subject| !subject.source.context);
+    objects.subjects.iter_mut().for_each(Subject::locate);
+    let apps = objects.apps.iter().filter(|app| !app.context).count();
     let count = |s: Severity| objects.subjects.iter().flat_map(|o| &o.findings).filter(|f| f.severity == s).count();
     let (faults, warnings) = (count(Severity::Fault), count(Severity::Warning));
     let told: Vec<&Subject> = objects.subjects.iter().filter(|s| !s.findings.is_empty()).collect();
     match args.output {
-        Format::Json => out.json(&json!({
+        CheckFormat::Sarif => out.json(&machine::sarif(&told)),
+        CheckFormat::Junit => machine::junit(&objects.subjects).lines().for_each(|line| out.line(line)),
+        CheckFormat::Json => out.json(&json!({
             "version": 1,
             "summary": {
-                "apps": objects.apps.len(), "faults": faults, "warnings": warnings,
+                "apps": apps, "faults": faults, "warnings": warnings,
                 "skipped": objects.skipped.values().sum::<usize>(),
             },
             "objects": told,
             "notes": objects.notes,
         })),
-        Format::Text => {
+        CheckFormat::Text => {
             for subject in told {
                 let place = out.paint(Tone::Dim, &subject.source.to_string());
                 out.line(&format!("{}  {place}", out.paint(Tone::Strong, &subject.title())));
@@ -74,7 +123,7 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> u8 {
             notes(&objects.notes, out);
             let summary = format!(
                 "{}, {}, {}",
-                number(objects.apps.len(), "app"),
+                number(apps, "app"),
                 number(faults, "fault"),
                 number(warnings, "warning")
             );
@@ -99,7 +148,13 @@ pub fn findings(findings: &[Told], indent: &str, out: &mut Out) {
             Severity::Audit => ("audit  ", Tone::Dim),
         };
         let rule = out.paint(Tone::Dim, &format!("[{}]", finding.rule));
-        out.line(&format!("{indent}{}  {:width$}  {} {rule}", out.paint(tone, word), finding.field, finding.message));
+        let line = finding.line.map(|n| out.paint(Tone::Dim, &format!(" line {n}"))).unwrap_or_default();
+        out.line(&format!(
+            "{indent}{}  {:width$}  {} {rule}{line}",
+            out.paint(tone, word),
+            finding.field,
+            finding.message
+        ));
         if let Some(hint) = &finding.hint {
             out.line(&format!("{indent}         {:width$}  {hint}", ""));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gatehouse_core::ingress::{Fate, ServicePorts, convert};
+use gatehouse_core::ingress::{Fate, Ports, ServicePorts, convert};
 use gatehouse_crds::ExposedAppSpec;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -46,20 +46,27 @@ pub fn run(args: &ConvertArgs, out: &mut Out) -> u8 {
         let namespace = service.metadata.namespace.unwrap_or_else(|| args.from.namespace.clone());
         services.entry(namespace).or_default().insert(service.metadata.name.unwrap_or_default(), named);
     }
-    let (mut seen, mut failed) = (0, false);
+    let mut failed = false;
     let mut apps: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut ingresses: Vec<(&Document, Ingress)> = Vec::new();
     for document in documents.iter().filter(|d| is(d, "networking.k8s.io/v1", "Ingress")) {
-        seen += 1;
-        let ingress: Ingress = match serde_json::from_value(document.value.clone()) {
-            Ok(ingress) => ingress,
+        match serde_json::from_value(document.value.clone()) {
+            Ok(ingress) => ingresses.push((document, ingress)),
             Err(error) => {
                 out.complain(&format!("error: {}: Ingress: {error}", document.source));
                 return 2;
             }
-        };
-        let namespace = ingress.metadata.namespace.as_deref().unwrap_or(&args.from.namespace);
+        }
+    }
+    let namespace_of = |i: &Ingress| i.metadata.namespace.clone().unwrap_or_else(|| args.from.namespace.clone());
+    for (document, ingress) in &ingresses {
+        let namespace = &namespace_of(ingress);
         let name = ingress.metadata.name.as_deref().unwrap_or_default();
-        let found = convert(&ingress, services.get(namespace).unwrap_or(&BTreeMap::new()));
+        // Whatever their class is: they are to be converted.
+        let beside: Vec<&Ingress> =
+            ingresses.iter().map(|(_, i)| i).filter(|i| namespace_of(i) == *namespace).collect();
+        let none = BTreeMap::new();
+        let found = convert(ingress, Some(&beside), Ports::Files(services.get(namespace).unwrap_or(&none)));
         if !found.remarks.is_empty() {
             out.complain(&format!("Ingress {namespace}/{name} ({})", document.source));
         }
@@ -67,7 +74,8 @@ pub fn run(args: &ConvertArgs, out: &mut Out) -> u8 {
             failed |= remark.fate != Fate::Needless;
             out.complain(&format!("  {:<8}  {}: {}", remark.fate.as_str(), remark.field, remark.message));
         }
-        for (app, spec) in found.apps {
+        for app in found.apps {
+            let (app, spec) = (app.name, app.spec);
             let key = (namespace.to_owned(), app.clone());
             if let Some(other) = apps.insert(key, name.to_owned()) {
                 out.complain(&format!(
@@ -90,7 +98,7 @@ pub fn run(args: &ConvertArgs, out: &mut Out) -> u8 {
             }
         }
     }
-    if seen == 0 {
+    if ingresses.is_empty() {
         out.complain("error: nothing to convert: no Ingress of networking.k8s.io/v1 in the input");
         return 2;
     }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gatehouse_core::ingress::{ConvertedApp, Ports, ServicePorts, app_name, convert, is_ours};
 use gatehouse_core::review::Foreign;
 use gatehouse_core::world::{AppFacts, LoadBalancerFacts, Meta, NamespaceFacts, PolicyFacts, ServiceFacts, World};
 use gatehouse_core::{AppKey, Wall};
-use gatehouse_crds::{ExposedApp, ExposurePolicy, SharedLoadBalancer};
+use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer};
 use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::input::{Document, Source};
+use crate::input::{Document, Source, Text};
 use crate::report::{Severity, Subject, Told};
 use crate::schema::Schemas;
 
@@ -25,6 +27,18 @@ pub struct App {
     pub facts: Option<AppFacts>,
     /// Index of its subject in [`Objects::subjects`].
     pub subject: usize,
+    /// The Ingress that it was read from, so that its fields can be named.
+    pub converted: Option<ConvertedApp>,
+    /// Whether it is only there to judge others by.
+    pub context: bool,
+}
+
+/// An Ingress of class gatehouse.
+struct OwnIngress {
+    key: AppKey,
+    facts: AppFacts,
+    ingress: Ingress,
+    subject: usize,
 }
 
 /// An object of a kind that policies may refuse.
@@ -36,6 +50,8 @@ pub struct ForeignDocument {
     pub source: Source,
     /// The object.
     pub value: Value,
+    /// Its text.
+    pub text: Text,
 }
 
 /// Everything the files hold.
@@ -62,15 +78,25 @@ pub struct Objects {
 /// # Errors
 /// Documents that are no Kubernetes objects.
 pub fn collect(documents: Vec<Document>, namespace: &str, now: Wall) -> Result<Objects, Vec<String>> {
-    let mut reader =
-        Reader { out: Objects::default(), schemas: Schemas::new(), problems: Vec::new(), namespace, now, position: 0 };
+    let mut reader = Reader {
+        out: Objects::default(),
+        ingresses: Vec::new(),
+        schemas: Schemas::new(),
+        problems: Vec::new(),
+        text: Text::default(),
+        namespace,
+        now,
+        position: 0,
+    };
     for document in documents {
-        reader.object(&document.source, document.value);
+        reader.object(document);
     }
     if !reader.problems.is_empty() {
         return Err(reader.problems);
     }
+    let ingresses = std::mem::take(&mut reader.ingresses);
     let mut out = reader.out;
+    ingresses.iter().for_each(|one| one.read(&ingresses, &mut out));
     out.apps.sort_by_key(|app| app.facts.as_ref().map(|f| f.meta.created));
     namespaces(&mut out);
     Ok(out)
@@ -78,15 +104,21 @@ pub fn collect(documents: Vec<Document>, namespace: &str, now: Wall) -> Result<O
 
 struct Reader<'a> {
     out: Objects,
+    ingresses: Vec<OwnIngress>,
     schemas: Schemas,
     problems: Vec<String>,
+    /// Of the document that is being read.
+    text: Text,
     namespace: &'a str,
     now: Wall,
     position: i64,
 }
 
 impl Reader<'_> {
-    fn object(&mut self, source: &Source, value: Value) {
+    fn object(&mut self, document: Document) {
+        let Document { source, value, text: whole } = document;
+        let source = &source;
+        self.text = whole.clone();
         let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (api, kind) = (text("apiVersion"), text("kind"));
         if api.is_empty() || kind.is_empty() {
@@ -99,10 +131,17 @@ impl Reader<'_> {
             if foreign.cluster_wide() {
                 key.namespace.clear();
             }
-            let document = ForeignDocument { kind: kind.clone(), source: source.clone(), value: value.clone() };
+            let document =
+                ForeignDocument { kind: kind.clone(), source: source.clone(), value: value.clone(), text: whole };
             self.out.foreign.insert((foreign, key), document);
         }
         match (group.as_str(), kind.as_str()) {
+            (gatehouse_crds::GROUP, "HostClaim") => {
+                if let Ok(claim) = read::<HostClaim>(value) {
+                    let name = claim.metadata.name.clone().unwrap_or_default();
+                    self.out.world.claims.insert(name, gatehouse_core::facts::claim(&claim));
+                }
+            }
             ("", "Namespace" | "Service") | ("networking.k8s.io" | "extensions", "Ingress") => {
                 self.plain(source, &kind, value);
             }
@@ -135,7 +174,13 @@ impl Reader<'_> {
         let unreadable = match kind {
             "Namespace" => read::<Namespace>(value).map(|n| {
                 let labels = n.metadata.labels.clone().unwrap_or_default();
-                let facts = NamespaceFacts { meta: self.meta(&n.metadata), labels };
+                let mut facts = NamespaceFacts { meta: self.meta(&n.metadata), labels };
+                // A file that has none speaks of the one that stands.
+                if let Some(stands) = self.out.world.namespaces.get(&key.name)
+                    && n.metadata.uid.is_none()
+                {
+                    facts.meta.uid.clone_from(&stands.meta.uid);
+                }
                 self.out.world.namespaces.insert(key.name.clone(), Arc::new(facts));
             }),
             "Service" => read::<Service>(value).map(|s| {
@@ -143,7 +188,7 @@ impl Reader<'_> {
                 self.out.world.services.insert(key.clone(), Arc::new(facts));
             }),
             _ => {
-                self.ingress(source, key, &value);
+                self.ingress(source, key, value);
                 return;
             }
         };
@@ -152,19 +197,21 @@ impl Reader<'_> {
         }
     }
 
-    fn ingress(&mut self, source: &Source, key: AppKey, value: &Value) {
-        let class = value.pointer("/spec/ingressClassName").and_then(Value::as_str);
-        let class =
-            class.or_else(|| value.pointer("/metadata/annotations")?.get("kubernetes.io/ingress.class")?.as_str());
-        if class != Some(gatehouse_crds::keys::INGRESS_CLASS) {
-            return;
-        }
+    /// An Ingress; of another class it is a foreign kind and nothing more.
+    fn ingress(&mut self, source: &Source, key: AppKey, value: Value) {
+        let ingress = match read::<Ingress>(value) {
+            Ok(ingress) if is_ours(&ingress) => ingress,
+            Ok(_) => return,
+            Err(error) => {
+                self.problem(source, &format!("Ingress {}: {error}", key.name));
+                return;
+            }
+        };
         let subject = self.subject(source, "Ingress", &key.namespace, &key.name);
-        self.out.subjects[subject].findings.push(Told::warning(
-            "ingress",
-            "spec.ingressClassName",
-            "is \"gatehouse\", which the operator does not read yet; `gatehouse convert` prints the ExposedApp to apply instead",
-        ));
+        let labels = ingress.metadata.labels.clone().unwrap_or_default();
+        let facts = AppFacts { meta: self.meta(&ingress.metadata), labels, ..AppFacts::default() };
+        self.ingresses.retain(|known| known.key != key);
+        self.ingresses.push(OwnIngress { key, facts, ingress, subject });
     }
 
     fn ours(&mut self, source: &Source, api: &str, kind: &str, value: Value) {
@@ -180,8 +227,7 @@ impl Reader<'_> {
         let read = match kind {
             "ExposedApp" => read::<ExposedApp>(value).map(|o| {
                 let labels = o.metadata.labels.clone().unwrap_or_default();
-                let facts = AppFacts { meta: self.meta(&o.metadata), labels, spec: o.spec, status: Default::default() };
-                Some(facts)
+                Some(AppFacts { meta: self.meta(&o.metadata), labels, spec: o.spec, ..AppFacts::default() })
             }),
             "SharedLoadBalancer" => read::<SharedLoadBalancer>(value).map(|o| {
                 let meta = self.meta(&o.metadata);
@@ -210,7 +256,8 @@ impl Reader<'_> {
         self.out.subjects[subject].findings.extend(told);
         if app {
             self.out.apps.retain(|a| a.key != key);
-            self.out.apps.push(App { key, facts, subject });
+            let context = source.context;
+            self.out.apps.push(App { key, facts, subject, converted: None, context });
         }
     }
 
@@ -225,11 +272,16 @@ impl Reader<'_> {
             name: name.to_owned(),
             source: source.clone(),
             findings: Vec::new(),
+            text: self.text.clone(),
         };
         let Some(at) = earlier else {
             subjects.push(subject);
             return subjects.len() - 1;
         };
+        if subjects[at].source.context {
+            subjects[at] = subject;
+            return at;
+        }
         let message = format!("stands twice; this one replaces the one at {}", subjects[at].source);
         subject.findings.push(Told::warning("duplicate", "metadata.name", message));
         subjects[at] = subject;
@@ -248,6 +300,29 @@ impl Reader<'_> {
             deleting: m.deletion_timestamp.is_some(),
             finalizer: false,
             finalizers: m.finalizers.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl OwnIngress {
+    /// Reads it as the operator would: with the names of ports, if the namespace's Services are among the files.
+    fn read(&self, all: &[OwnIngress], out: &mut Objects) {
+        let namespace = &self.key.namespace;
+        let beside: Vec<&Ingress> =
+            all.iter().filter(|o| o.key.namespace == *namespace).map(|o| &o.ingress).collect();
+        let names = |s: &ServiceFacts| s.names.iter().map(|(name, port)| (name.clone(), i32::from(*port))).collect();
+        let services: ServicePorts = World::within(&out.world.services, namespace)
+            .map(|(key, service)| (key.name.clone(), names(service)))
+            .collect();
+        let ports = if services.is_empty() { Ports::Unknown } else { Ports::Cluster(&services) };
+        let found = convert(&self.ingress, Some(&beside), ports);
+        out.subjects[self.subject].findings.extend(found.remarks.iter().map(|r| Told::reviewed(&r.finding())));
+        for app in found.apps {
+            let key = AppKey::new(namespace, app_name(&app.name));
+            let facts = AppFacts { spec: app.spec.clone(), ..self.facts.clone() };
+            let context = out.subjects[self.subject].source.context;
+            out.apps.retain(|known| known.key != key);
+            out.apps.push(App { key, facts: Some(facts), subject: self.subject, converted: Some(app), context });
         }
     }
 }

@@ -39,6 +39,7 @@ pub fn check(objects: &mut Objects, now: Wall) {
                 name: key.name.clone(),
                 source: document.source.clone(),
                 findings: found.iter().map(Told::reviewed).collect(),
+                text: document.text.clone(),
             });
         }
     }

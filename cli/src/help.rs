@@ -11,6 +11,10 @@ pub fn attach(command: Command, name: &str) -> Command {
         ("plan", PLAN),
         ("render", RENDER),
         ("convert", CONVERT),
+        ("rules", RULES),
+        ("test", TEST),
+        ("bundle", BUNDLE),
+        ("status", STATUS),
         ("approve", APPROVE),
         ("move", MOVE),
         ("release", RELEASE),
@@ -37,7 +41,11 @@ Examples:
   {name} plan -f manifests                    load balancers, rules, records, claims, children
   {name} render -f manifests -o out           out/<namespace>.conf
   {name} convert -f ingress.yaml              the ExposedApps it becomes
+  {name} check -f app --policy bundle.yaml    an app's repository, judged by the platform's rules
+  {name} test policies                        suites of cases with the findings they must have
+  {name} rules host                           what [host] at the end of a finding means
   kustomize build . | {name} check -f -       what another tool prints
+  {name} status -n team-a                     where its apps stand, as a tree
   {name} plan --live --part team-a            what the running operator waits for
   {name} claims explain 1a2b3c4d              why a tenant was refused a host
   {name} claims transfer shop.example.com --to team-b
@@ -53,13 +61,18 @@ Examples:
   {name} check -f manifests
   {name} check -f platform -f team-a -R -o json
   {name} check -f manifests --now 2027-02-01   will exceptions still hold then?
+  {name} check -f manifests -o sarif > gatehouse.sarif
+  {name} check -f manifests --policy bundle.yaml
+  {name} check -f manifests --against-cluster
 
 Exit codes:
   0  nothing that would be refused (warnings do not count)
   1  faults: something would be refused, or would not work
-  2  could not run: unreadable input, nothing to judge, wrong arguments
+  2  could not run: unreadable input, nothing to judge, no policy to judge by,
+     wrong arguments
 
-Policies' default labels are added before the review, as admission does. Apps
+What apps are judged by may stand among the files, in others (--policy), or in a
+cluster (--against-cluster, with its claims and apps). Policies' default labels are added before the review, as admission does. Apps
 are taken in the order of their creationTimestamp, those without one after them
 in the order of the files: of two namespaces with one host the first holds it.
 
@@ -69,13 +82,90 @@ JSON (fields are only ever added):
    "objects": [{"kind": "ExposedApp", "namespace": "team-a", "name": "shop",
      "file": "apps.yaml", "document": 1, "line": 3,
      "findings": [{"severity": "fault", "rule": "host", "field": "spec.hosts[0]",
-                   "message": "value and cure", "hint": "what other files say"}]}],
+                   "message": "value and cure", "hint": "what other files say",
+                   "line": 12}]}],
    "notes": ["what could not be judged, and why"]}
   severity  fault (refused, or will not work), warning (told, admitted), audit
             (admitted by an exception, or by enforcement Audit)
   hint      null where the other files have nothing to say
+  line      of the field, or of the nearest one above it that is there
   objects   only those with findings
 "#;
+
+const TEST: &str = r#"
+A suite, such as shop.gatehouse-test.yaml (paths are relative to it):
+  given: [../policies, namespaces.yaml]   # what the cases are judged by
+  now: "2027-01-31"                       # when exceptions are judged; absent: now
+  cases:
+  - name: a granted host is admitted
+    apply: [good.yaml]                    # files, or objects: [{apiVersion: ...}]
+  - name: a foreign host is refused
+    apply: [foreign.yaml]
+    expect:                               # all of its findings, and no others
+    - {rule: host, field: "spec.hosts[0]", message: is not available}
+    - {rule: labels, severity: warning}   # fault where nothing is said
+
+Exit codes:
+  0  every case has exactly the findings it expects
+  1  one has others
+  2  could not run: unreadable suite or file, no suite, wrong arguments
+
+JSON (fields are only ever added):
+  {"version": 1, "summary": {"cases": 2, "failed": 1},
+   "cases": [{"suite": "shop.gatehouse-test.yaml", "name": "...", "failed": true,
+              "missing": ["fault [host] spec.hosts[0]"],
+              "unexpected": ["warning [backend] ..."]}]}
+"#;
+
+const BUNDLE: &str = r"
+Examples:
+  {name} bundle export > gatehouse-bundle.yaml
+  {name} check -f manifests --policy gatehouse-bundle.yaml
+
+A bundle holds SharedLoadBalancers, ExposurePolicies, and of each Namespace its
+name and its labels below grant.gatehouse.dev/. It names hosts, domains, subnets
+and certificates of all teams: whoever may read the bundle may know them.
+
+Exit codes:
+  0  printed
+  2  could not run: no cluster, not allowed
+";
+
+const STATUS: &str = r#"
+Examples:
+  {name} status -n team-a
+  {name} status shop -n team-a -o json
+
+What the apps' own statuses say needs the right to list exposedapps, which the
+roles view, edit and admin carry. Claims (the platform's to read) and the pods of
+edges are shown to whoever may list them.
+
+Exit codes:
+  0  every app is ready
+  1  one is not, or there is no such app
+  2  could not run: no cluster, not allowed
+
+JSON (fields are only ever added):
+  {"version": 1, "summary": {"apps": 1, "unready": 0},
+   "apps": [{"namespace": "team-a", "name": "shop", "ready": true, "generation": 3,
+     "observedGeneration": 3, "conditions": [...],
+     "hosts": [{"host": "shop.example.com", "claim": {"state": "Held", "namespace": "team-a"},
+                "stands": [{"host": "...", "loadBalancer": "public", "shard": 0, "ruleArn": "...",
+                            "record": "...", "certificateArn": "..."}]}],
+     "edge": [{"name": "...", "ready": true, "healthyTarget": true, "table": "..."}]}]}
+  claim, edge  null for whoever may not read them
+"#;
+
+const RULES: &str = r"
+Examples:
+  {name} rules                                all of them, a line each
+  {name} rules tls-mode                       why, and what to do
+  {name} rules -o markdown > rules.md
+
+Exit codes:
+  0  told
+  2  there is no such rule
+";
 
 const PLAN: &str = r#"
 Examples:

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::args::FileArgs;
+use crate::lines::Lines;
+use crate::report::Told;
 
 /// Where an object stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -17,6 +20,9 @@ pub struct Source {
     pub document: usize,
     /// Line on which the document begins.
     pub line: usize,
+    /// Whether it is there to judge others by, and is not judged itself.
+    #[serde(skip)]
+    pub context: bool,
 }
 
 impl std::fmt::Display for Source {
@@ -32,6 +38,46 @@ pub struct Document {
     pub source: Source,
     /// What.
     pub value: Value,
+    /// The text it was read from.
+    pub text: Text,
+}
+
+/// The text of a document, and where in it an object stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    text: Arc<str>,
+    /// Line of the file on which the text begins.
+    line: usize,
+    /// Path of the object in the document; empty for the document itself.
+    within: String,
+}
+
+impl Text {
+    /// Puts the lines of their fields to what was found.
+    pub fn locate(&self, findings: &mut [Told]) {
+        let lines = Lines::of(&self.text, self.line);
+        for told in findings {
+            told.line = lines.find(&self.within, &told.field);
+        }
+    }
+}
+
+impl Document {
+    /// An object that stands in no file.
+    pub fn made(from: &str, document: usize, value: Value) -> Document {
+        let source = Source { file: from.to_owned(), document, line: 1, context: false };
+        Document { source, value, text: Text::default() }
+    }
+}
+
+/// Reads what others are judged by.
+///
+/// # Errors
+/// As [`read`].
+pub fn context(files: &[PathBuf], recursive: bool) -> Result<Vec<Document>, Vec<String>> {
+    let mut documents = all(files, recursive)?;
+    documents.iter_mut().for_each(|document| document.source.context = true);
+    Ok(documents)
 }
 
 /// Reads everything that was named.
@@ -39,10 +85,14 @@ pub struct Document {
 /// # Errors
 /// Every problem, not only the first: a broken document is often not alone.
 pub fn read(args: &FileArgs) -> Result<Vec<Document>, Vec<String>> {
+    all(&args.files, args.recursive)
+}
+
+fn all(roots: &[PathBuf], recursive: bool) -> Result<Vec<Document>, Vec<String>> {
     let mut documents = Vec::new();
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();
-    for root in &args.files {
+    for root in roots {
         if root.as_os_str() == "-" {
             if seen.insert(root.clone()) {
                 let mut bytes = Vec::new();
@@ -55,9 +105,9 @@ pub fn read(args: &FileArgs) -> Result<Vec<Document>, Vec<String>> {
         }
         let mut files = Vec::new();
         if root.is_dir() {
-            list(root, args.recursive, &mut files, &mut problems);
+            list(root, recursive, &mut files, &mut problems);
             if files.is_empty() && problems.is_empty() {
-                let deeper = if args.recursive { "" } else { " (-R looks into subdirectories)" };
+                let deeper = if recursive { "" } else { " (-R looks into subdirectories)" };
                 problems.push(format!("{}: no .yaml, .yml or .json file in it{deeper}", root.display()));
             }
         } else {
@@ -86,9 +136,15 @@ fn items(document: Document) -> Vec<Document> {
     if text("kind") != "List" || text("apiVersion").is_empty() || text("apiVersion").contains('/') {
         return vec![document];
     }
-    let Document { source, value } = document;
+    let Document { source, value, text } = document;
     let all = value.get("items").and_then(Value::as_array).into_iter().flatten();
-    all.flat_map(|value| items(Document { source: source.clone(), value: value.clone() })).collect()
+    let within = |i: usize| {
+        let dot = if text.within.is_empty() { "" } else { "." };
+        Text { within: format!("{}{dot}items[{i}]", text.within), ..text.clone() }
+    };
+    all.enumerate()
+        .flat_map(|(i, value)| items(Document { source: source.clone(), value: value.clone(), text: within(i) }))
+        .collect()
 }
 
 fn list(dir: &Path, recursive: bool, files: &mut Vec<PathBuf>, problems: &mut Vec<String>) {
@@ -107,7 +163,7 @@ fn list(dir: &Path, recursive: bool, files: &mut Vec<PathBuf>, problems: &mut Ve
         let yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
         if is_dir && recursive {
             list(&path, recursive, files, problems);
-        } else if !is_dir && yaml {
+        } else if !is_dir && yaml && !path.to_string_lossy().ends_with(crate::suite::SUFFIX) {
             files.push(path);
         }
     }
@@ -130,10 +186,13 @@ fn text(bytes: &[u8], file: &str, documents: &mut Vec<Document>, problems: &mut 
         };
         let Some(first) = chunk.lines().position(|l| !bare(l)) else { continue };
         number += 1;
-        let source = Source { file: file.to_owned(), document: number, line: start + first };
+        let source = Source { file: file.to_owned(), document: number, line: start + first, context: false };
         match serde_saphyr::from_str::<Value>(chunk) {
             Ok(Value::Null) => number -= 1,
-            Ok(value @ Value::Object(_)) => documents.push(Document { source, value }),
+            Ok(value @ Value::Object(_)) => {
+                let text = Text { text: chunk.into(), line: start, within: String::new() };
+                documents.push(Document { source, value, text });
+            }
             Ok(_) => problems.push(format!("{source}: document {number}: is no object with apiVersion and kind")),
             Err(e) => {
                 let line = e

@@ -15,14 +15,18 @@ mod facts;
 mod foreign;
 mod help;
 mod input;
+mod lines;
 mod live;
+mod machine;
 mod plan;
 mod print;
 mod render;
 mod report;
+mod rules;
 mod sanity;
 mod schema;
 mod settle;
+mod suite;
 
 use std::process::ExitCode;
 
@@ -40,10 +44,16 @@ fn main() -> ExitCode {
     let mut out = print::Out::new();
     let code = match &cli.command {
         args::Command::Check(args) => check::run(args, &mut out),
+        args::Command::Test(args) => suite::run(args, &mut out),
+        args::Command::Bundle(args) => match &args.command {
+            args::BundleCommand::Export(args) => live::bundle::export(args, &mut out),
+        },
+        args::Command::Rules(args) => rules::run(args, &mut out),
         args::Command::Plan(args) if args.live => live::plan::look(args, &mut out),
         args::Command::Plan(args) => plan::run(args, &mut out),
         args::Command::Render(args) => render::run(args, &mut out),
         args::Command::Convert(args) => convert::run(args, &mut out),
+        args::Command::Status(args) => live::status::run_status(args, &mut out),
         args::Command::Approve(args) => live::request::approve(args, &mut out),
         args::Command::Move(args) => live::request::move_namespace(args, &mut out),
         args::Command::Release(args) => live::request::release(args, &mut out),

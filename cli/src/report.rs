@@ -2,20 +2,32 @@
 
 use gatehouse_core::review::{Class, Finding};
 use gatehouse_crds::Enforcement;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::input::Source;
+use crate::input::{Source, Text};
 
 /// What a finding means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Refused, or would not work.
+    #[default]
     Fault,
     /// Told, admitted.
     Warning,
     /// Admitted by an exception, or by enforcement Audit.
     Audit,
+}
+
+impl Severity {
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Fault => "fault",
+            Severity::Warning => "warning",
+            Severity::Audit => "audit",
+        }
+    }
 }
 
 /// One finding.
@@ -31,12 +43,21 @@ pub struct Told {
     pub message: String,
     /// What only these files can tell, such as who has the host.
     pub hint: Option<String>,
+    /// Line of the field, or of the nearest one above it that is there.
+    pub line: Option<usize>,
 }
 
 impl Told {
     /// A fault.
     pub fn fault(rule: &str, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Told { severity: Severity::Fault, rule: rule.into(), field: field.into(), message: message.into(), hint: None }
+        Told {
+            severity: Severity::Fault,
+            rule: rule.into(),
+            field: field.into(),
+            message: message.into(),
+            hint: None,
+            line: None,
+        }
     }
 
     /// A warning.
@@ -71,9 +92,19 @@ pub struct Subject {
     pub source: Source,
     /// Findings.
     pub findings: Vec<Told>,
+    /// Its text, where lines are found.
+    #[serde(skip)]
+    pub text: Text,
 }
 
 impl Subject {
+    /// Puts the lines of their fields to the findings.
+    pub fn locate(&mut self) {
+        if !self.findings.is_empty() {
+            self.text.locate(&mut self.findings);
+        }
+    }
+
     /// Name as people say it.
     pub fn title(&self) -> String {
         if self.namespace.is_empty() {

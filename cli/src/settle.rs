@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use gatehouse_core::claims::blocked_by;
 use gatehouse_core::plan::KubeWrite;
-use gatehouse_core::review::{Facts, Rule, Rulebook, Sibling, default_labels, review};
+use gatehouse_core::review::{Facts, Rule, Rulebook, Sibling, Siblings, default_labels, review};
 use gatehouse_core::world::{AppFacts, ChildFacts, ClaimFacts, Delta, Kind, Meta, ServiceFacts, World};
 use gatehouse_core::{Answer, AppKey, Buckets, Engine, Event, Mono, Now, Outcome, Settings, Wall};
 use gatehouse_crds::keys;
 use gatehouse_route::Host;
 
 use crate::facts::{App, Objects};
-use crate::report::Told;
+use crate::report::{Severity, Told};
 
 /// Lets every app through admission in order; what is admitted is served. Findings go to the objects' subjects.
 pub fn settle(objects: &mut Objects, settings: &Settings, wall: Wall) -> Engine {
@@ -29,6 +29,7 @@ pub fn settle(objects: &mut Objects, settings: &Settings, wall: Wall) -> Engine 
     deltas.extend(world.namespaces.iter().map(|(k, v)| Delta::Namespace(k.clone(), Some(v.clone()))));
     deltas.extend(world.load_balancers.iter().map(|(k, v)| Delta::LoadBalancer(k.clone(), Some(v.clone()))));
     deltas.extend(world.policies.iter().map(|(k, v)| Delta::Policy(k.clone(), Some(v.clone()))));
+    deltas.extend(world.claims.iter().map(|(k, v)| Delta::Claim(k.clone(), Some(v.clone()))));
     deltas.extend(world.services.iter().map(|(k, v)| Delta::Service(k.clone(), Some(v.clone()))));
     deltas.extend(Kind::ALL.into_iter().map(Delta::Synced));
     for delta in deltas {
@@ -50,8 +51,11 @@ pub fn settle(objects: &mut Objects, settings: &Settings, wall: Wall) -> Engine 
         let subject = &mut objects.subjects[app.subject];
         // Where the schema and the grammar speak of one field, the grammar says more.
         subject.findings.retain(|old| old.rule != "schema" || !told.iter().any(|new| new.field == old.field));
+        let refused = told.iter().any(|t| t.severity == Severity::Fault);
         subject.findings.extend(told);
-        if !subject.refused() {
+        // Of an Ingress one app may be served and another not.
+        let stands = if app.converted.is_some() { !refused } else { !subject.refused() };
+        if stands {
             cluster.engine.handle(now, Event::Kube(Delta::App(app.key.clone(), Some(Arc::new(facts)))));
             cluster.run();
         }
@@ -82,7 +86,7 @@ fn admission(
     let taken: BTreeSet<Host> = blocked.keys().cloned().collect();
     let services: BTreeMap<String, Arc<ServiceFacts>> =
         World::within(&world.services, namespace).map(|(key, s)| (key.name.clone(), s.clone())).collect();
-    let siblings: Vec<Sibling> = World::within(&world.apps, namespace)
+    let siblings: Siblings = World::within(&world.apps, namespace)
         .map(|(key, a)| Sibling { created: a.meta.created, name: key.name.clone(), hosts: a.spec.hosts.clone() })
         .collect();
     let known = Facts {
@@ -109,7 +113,9 @@ fn admission(
                 }
                 None => None,
             };
-            Told { hint, ..Told::reviewed(finding) }
+            let told = Told::reviewed(finding);
+            let field = app.converted.as_ref().map_or(told.field.clone(), |from| from.field(&told.field));
+            Told { hint, field, ..told }
         })
         .collect()
 }
@@ -181,7 +187,12 @@ impl Cluster {
                 Answer::LoadBalancer(Arc::new(facts))
             }
             KubeWrite::DeleteClaim { .. } | KubeWrite::DeleteChild { .. } => Answer::Nothing,
-            KubeWrite::AppStatus { .. }
+            // Ingresses of files were read as apps before.
+            KubeWrite::ApplyApp { .. }
+            | KubeWrite::DeleteApp { .. }
+            | KubeWrite::IngressStatus { .. }
+            | KubeWrite::IngressEvents { .. }
+            | KubeWrite::AppStatus { .. }
             | KubeWrite::LoadBalancerStatus { .. }
             | KubeWrite::PolicyStatus { .. }
             | KubeWrite::ClaimSpec { .. }

@@ -32,6 +32,23 @@ pub struct WaitArgs {
     pub cluster: ClusterArgs,
 }
 
+/// Arguments of `status`.
+#[derive(clap::Args, Debug)]
+pub struct StatusArgs {
+    /// One ExposedApp; absent: all of them.
+    #[arg(value_name = "APP")]
+    pub app: Option<String>,
+    /// Only this namespace; absent: the whole cluster.
+    #[arg(short, long, value_name = "NAME", env = "GATEHOUSE_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t = Format::Text, env = "GATEHOUSE_OUTPUT")]
+    pub output: Format,
+    /// Cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
 /// Arguments of `approve`.
 #[derive(clap::Args, Debug)]
 pub struct ApproveArgs {

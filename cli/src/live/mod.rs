@@ -1,8 +1,10 @@
 //! What talks to a running cluster: connecting, and what its refusals mean to a person.
 
+pub mod bundle;
 pub mod claims;
 pub mod plan;
 pub mod request;
+pub mod status;
 
 use std::time::Duration;
 

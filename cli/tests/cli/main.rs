@@ -6,6 +6,7 @@ mod inputs;
 mod live;
 mod refused;
 mod samples;
+mod suites;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
