@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -182,6 +183,42 @@ func TestArgoAndKstatusAgree(t *testing.T) {
 				t.Errorf("kstatus says %s (%s), not %s", result.Status, result.Message, wanted)
 			}
 		})
+	}
+}
+
+// The table above is made up of conditions; these are whole objects.
+func TestVerdictsOnRealObjects(t *testing.T) {
+	script := read(t, "config/argocd/health.lua")
+	cases := parse(t, "objects.yaml", read(t, "e2e/manifests/testdata/objects.yaml"))
+	if len(cases) < 10 {
+		t.Fatalf("only %d objects", len(cases))
+	}
+	for _, c := range cases {
+		o := c["object"].(object)
+		name := strings.Join([]string{text(o["kind"]), text(at(o, "metadata", "name")), text(c["moment"])}, " ")
+		if said, message := argoHealth(t, script, o); said != c["argo"] {
+			t.Errorf("%s: Argo CD says %s (%s), not %s", name, said, message, c["argo"])
+		}
+		// As JSON reads numbers.
+		raw, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := &unstructured.Unstructured{}
+		if err := u.UnmarshalJSON(raw); err != nil {
+			t.Fatal(err)
+		}
+		result, err := status.Compute(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wanted := verdicts[text(c["argo"])]
+		if text(c["kstatus"]) != "" {
+			wanted = status.Status(text(c["kstatus"]))
+		}
+		if result.Status != wanted {
+			t.Errorf("%s: kstatus says %s (%s), not %s", name, result.Status, result.Message, wanted)
+		}
 	}
 }
 
