@@ -26,6 +26,7 @@ test: needs-root build ## Every test but the slow and rare: units, AWS conforman
 	@./hack/step "unit tests, fault matrix, real nginx"  cargo test --workspace --quiet
 	@./hack/step "charts, kustomize, health, alerts"     ./hack/charts test
 	@./hack/step "a sample for each feature"             ./hack/samples $(BIN)/gatehouse
+	@./hack/step "charts on a real API server"           ./hack/charts apply $(BIN)/platform
 	@./hack/step "AWS simulator against boto3"           $(MAKE) conformance
 	@./hack/step "local platform, real kubelet"          env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test real -- --test-threads=1
 	@./hack/step "operator on the wire, faults, kills"   env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test operator -- --test-threads=1

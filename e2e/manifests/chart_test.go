@@ -18,18 +18,18 @@ import (
 
 // Values of every kind that an installation may have.
 var variations = map[string]string{
-	"defaults":      "",
-	"no webhook":    "webhook: {enabled: false}",
-	"no policies":   "policies: {operator: false, children: false, claims: false, grants: false, loadBalancers: false, requests: false}",
-	"no roles":      "roles: {tenants: false, platform: false}",
-	"open":          "networkPolicy: {enabled: false}",
-	"monitored":     "monitoring: {serviceMonitors: {enabled: true, labels: {release: prometheus}}, rules: {enabled: true, labels: {release: prometheus}}, dashboard: {enabled: true}}\nnetworkPolicy: {metricsFrom: [monitoring, other]}",
+	"defaults":              "",
+	"no webhook":            "webhook: {enabled: false}",
+	"no policies":           "policies: {operator: false, children: false, claims: false, grants: false, loadBalancers: false, requests: false}",
+	"no roles":              "roles: {tenants: false, platform: false}",
+	"open":                  "networkPolicy: {enabled: false}",
+	"monitored":             "monitoring: {serviceMonitors: {enabled: true, labels: {release: prometheus}}, rules: {enabled: true, labels: {release: prometheus}}, dashboard: {enabled: true}}\nnetworkPolicy: {metricsFrom: [monitoring, other]}",
 	"monitored, no webhook": "monitoring: {serviceMonitors: {enabled: true}, rules: {enabled: true}}\nnetworkPolicy: {enabled: false}\nwebhook: {enabled: false}",
-	"irsa":          "operator: {serviceAccount: {annotations: {eks.amazonaws.com/role-arn: \"arn:aws:iam::111122223333:role/gatehouse\"}}}",
-	"scheduled":     "operator: {nodeSelector: {a: b}, tolerations: [{key: a, operator: Exists, effect: NoSchedule}], affinity: {nodeAffinity: {}}}\nwebhook: {nodeSelector: {a: b}, tolerations: [{operator: Exists}]}\nimage: {pullSecrets: [registry]}",
-	"annotated":     "annotations: {argocd.argoproj.io/sync-wave: \"-3\"}\noperator: {podAnnotations: {a: b}, podLabels: {c: d}}\nwebhook: {podAnnotations: {a: b}, podLabels: {c: d}}",
-	"everything set": "clusterDomain: cluster.example\noperator: {releaseGrace: 2h, revocationGrace: 2h, recordTtl: 30s, callDeadline: 5s, leaseDuration: 15s, log: debug, logFormat: json, env: [{name: AWS_REGION, value: eu-central-1}]}\nwebhook: {log: debug, logFormat: json, env: [{name: A, value: b}]}",
-	"digests":       "image: {repository: \"\"}\noperator: {image: \"r.example.com/o@sha256:" + digest + "\"}\nwebhook: {image: \"r.example.com/w@sha256:" + digest + "\"}\nedge: {image: \"r.example.com/e@sha256:" + digest + "\"}",
+	"irsa":                  "operator: {serviceAccount: {annotations: {eks.amazonaws.com/role-arn: \"arn:aws:iam::111122223333:role/gatehouse\"}}}",
+	"scheduled":             "operator: {nodeSelector: {a: b}, tolerations: [{key: a, operator: Exists, effect: NoSchedule}], affinity: {nodeAffinity: {}}}\nwebhook: {nodeSelector: {a: b}, tolerations: [{operator: Exists}]}\nimage: {pullSecrets: [registry]}",
+	"annotated":             "annotations: {argocd.argoproj.io/sync-wave: \"-3\"}\noperator: {podAnnotations: {a: b}, podLabels: {c: d}}\nwebhook: {podAnnotations: {a: b}, podLabels: {c: d}}",
+	"everything set":        "clusterDomain: cluster.example\noperator: {releaseGrace: 2h, revocationGrace: 2h, recordTtl: 30s, callDeadline: 5s, leaseDuration: 15s, log: debug, logFormat: json, env: [{name: AWS_REGION, value: eu-central-1}]}\nwebhook: {log: debug, logFormat: json, env: [{name: A, value: b}]}",
+	"digests":               "image: {repository: \"\"}\noperator: {image: \"r.example.com/o@sha256:" + digest + "\"}\nwebhook: {image: \"r.example.com/w@sha256:" + digest + "\"}\nedge: {image: \"r.example.com/e@sha256:" + digest + "\"}",
 }
 
 const digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -74,7 +74,7 @@ func normal(o object) object {
 
 func TestHelmAndKustomizeMakeTheSame(t *testing.T) {
 	cases := []struct {
-		folders      []string
+		folders       []string
 		values, kinds []string
 	}{
 		{[]string{"overlays/minimal"}, []string{read(t, "config/overlays/minimal/values.yaml")}, nil},

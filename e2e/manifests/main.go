@@ -7,27 +7,72 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
+
+	"sigs.k8s.io/yaml"
 )
 
+const usage = "usage: manifests write|check|template CHART NAMESPACE [VALUES.yaml]..."
+
 func main() {
-	if len(os.Args) != 2 || (os.Args[1] != "write" && os.Args[1] != "check") {
-		fmt.Fprintln(os.Stderr, "usage: manifests write|check")
+	arguments := os.Args[1:]
+	root, err := findRoot()
+	switch {
+	case err != nil:
+	case len(arguments) == 1 && (arguments[0] == "write" || arguments[0] == "check"):
+		err = bringUpToDate(root, arguments[0] == "check")
+	case len(arguments) >= 3 && arguments[0] == "template":
+		err = template(root, arguments[1], arguments[2], arguments[3:])
+	default:
+		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)
 	}
-	if err := run(os.Args[1] == "check"); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(checkOnly bool) error {
-	root, err := findRoot()
+// template prints what `helm template` would, without the program.
+func template(root, name, namespace string, files []string) error {
+	c, err := loadChart(root, name, nil)
 	if err != nil {
 		return err
 	}
+	values := object{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		next := object{}
+		if err := yaml.Unmarshal(text, &next); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		overlay(values, next)
+	}
+	text, err := yaml.Marshal(values)
+	if err != nil {
+		return err
+	}
+	made, err := rendered(c, string(text), namespace)
+	if err != nil {
+		return err
+	}
+	for _, path := range slices.Sorted(maps.Keys(made)) {
+		if strings.HasSuffix(path, ".yaml") && strings.TrimSpace(made[path]) != "" {
+			fmt.Printf("---\n%s\n", strings.TrimSpace(made[path]))
+		}
+	}
+	return nil
+}
+
+func bringUpToDate(root string, checkOnly bool) error {
 	fresh, err := generate(root)
 	if err != nil {
 		return err

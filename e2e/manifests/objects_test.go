@@ -15,8 +15,6 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-type object = map[string]any
-
 // What a user must give; the rest is the chart's.
 const given = "clusterId: prod-eu-1\nimage: {repository: registry.example.com/gatehouse}\n"
 
@@ -63,17 +61,6 @@ func merged(t *testing.T, texts ...string) string {
 		t.Fatal(err)
 	}
 	return string(out)
-}
-
-func overlay(under, over object) {
-	for key, value := range over {
-		below, ok := under[key].(object)
-		if above, also := value.(object); ok && also {
-			overlay(below, above)
-		} else {
-			under[key] = value
-		}
-	}
 }
 
 // render gives the objects of a chart with these values.

@@ -115,3 +115,17 @@ func rendered(c *chart.Chart, values, namespace string) (map[string]string, erro
 	}
 	return engine.Render(c, all)
 }
+
+type object = map[string]any
+
+// overlay lays values over others, as a second -f does.
+func overlay(under, over object) {
+	for key, value := range over {
+		below, ok := under[key].(object)
+		if above, also := value.(object); ok && also {
+			overlay(below, above)
+		} else {
+			under[key] = value
+		}
+	}
+}
