@@ -155,7 +155,7 @@ func walk(value any, visit func(path string, value any)) {
 func TestEverythingFollowsTheNamespace(t *testing.T) {
 	clusterWide := map[string]bool{
 		"ClusterRole": true, "ClusterRoleBinding": true, "MutatingWebhookConfiguration": true, "ValidatingWebhookConfiguration": true,
-		"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true,
+		"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true, "IngressClass": true,
 	}
 	everyVariation(t, func(t *testing.T, objects []object) {
 		seen := map[string]bool{}

@@ -10,6 +10,9 @@ import (
 // home is the namespace that config/ names; a release of the chart may stand in another.
 const home = "gatehouse-system"
 
+// How a copy begins.
+const copiedFrom = "{{/* Copied from config/"
+
 // A copied file: from config/ into a chart.
 type copied struct {
 	from, to string
@@ -19,9 +22,7 @@ type copied struct {
 	more func(kind, name string) string
 }
 
-func never() func(string, string) string {
-	return func(string, string) string { return "" }
-}
+func never(_, _ string) string { return "" }
 
 func only(condition string) func(string, string) string {
 	return func(string, string) string { return condition }
@@ -43,28 +44,60 @@ func people(_, name string) string {
 	return ".Values.roles.tenants"
 }
 
-func copyList() []copied {
-	list := []copied{
-		{from: "crd/gatehouse.dev.yaml", to: "gatehouse-crds/templates/gatehouse.dev.yaml", when: never(),
-			more: only(`(ternary (dict "helm.sh/resource-policy" "keep") (dict) .Values.keep)`)},
-		{from: "rbac/operator.yaml", to: "gatehouse/templates/rbac-operator.yaml", when: never(), more: accounts("operator")},
-		{from: "rbac/webhook.yaml", to: "gatehouse/templates/rbac-webhook.yaml", when: only(".Values.webhook.enabled"), more: accounts("webhook")},
-		{from: "rbac/tenant.yaml", to: "gatehouse/templates/rbac-tenant.yaml", when: people, more: never()},
-		{from: "webhook/configurations.yaml", to: "gatehouse/templates/webhook-configurations.yaml", when: only(".Values.webhook.enabled"), more: never()},
+// Files that need more than their folder says.
+var special = map[string]copied{
+	"rbac/operator.yaml": {when: never, more: accounts("operator")},
+	"rbac/webhook.yaml":  {when: only(".Values.webhook.enabled"), more: accounts("webhook")},
+	"rbac/tenant.yaml":   {when: people, more: never},
+}
+
+// copyList is every file of these folders that is not rendered itself, so that a new one needs no word here.
+func copyList(root string) ([]copied, error) {
+	list := []copied{{from: "crd/gatehouse.dev.yaml", to: "gatehouse-crds/templates/gatehouse.dev.yaml", when: never,
+		more: only(`(ternary (dict "helm.sh/resource-policy" "keep") (dict) .Values.keep)`)}}
+	for _, folder := range []string{"operator", "policy", "rbac", "webhook"} {
+		entries, err := os.ReadDir(filepath.Join(root, "config", folder))
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			path := folder + "/" + entry.Name()
+			if _, own := renderedFiles["config/"+path]; own || entry.Name() == "kustomization.yaml" {
+				continue
+			}
+			c, ok := special[path]
+			switch {
+			case ok:
+			case folder == "policy":
+				c = copied{when: only(".Values.policies." + camel(strings.TrimSuffix(entry.Name(), ".yaml"))), more: never}
+			case folder == "webhook":
+				c = copied{when: only(".Values.webhook.enabled"), more: never}
+			default:
+				c = copied{when: never, more: never}
+			}
+			c.from, c.to = path, "gatehouse/templates/"+folder+"-"+entry.Name()
+			list = append(list, c)
+		}
 	}
-	for file, value := range map[string]string{
-		"children": "children", "claims": "claims", "grants": "grants", "load-balancers": "loadBalancers",
-		"operator": "operator", "requests": "requests",
-	} {
-		list = append(list, copied{from: "policy/" + file + ".yaml", to: "gatehouse/templates/policy-" + file + ".yaml",
-			when: only(".Values.policies." + value), more: never()})
+	return list, nil
+}
+
+// camel makes loadBalancers of load-balancers.
+func camel(words string) string {
+	parts := strings.Split(words, "-")
+	for i := 1; i < len(parts); i++ {
+		parts[i] = strings.ToUpper(parts[i][:1]) + parts[i][1:]
 	}
-	return list
+	return strings.Join(parts, "")
 }
 
 func copies(root string) (map[string][]byte, error) {
+	list, err := copyList(root)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string][]byte{}
-	for _, c := range copyList() {
+	for _, c := range list {
 		text, err := os.ReadFile(filepath.Join(root, "config", c.from))
 		if err != nil {
 			return nil, err
@@ -75,7 +108,29 @@ func copies(root string) (map[string][]byte, error) {
 		}
 		out["helm/"+c.to] = []byte(made)
 	}
-	return out, nil
+	return out, orphans(root, out)
+}
+
+// orphans refuses templates that were copied once and whose file is gone.
+func orphans(root string, made map[string][]byte) error {
+	found, err := filepath.Glob(filepath.Join(root, "helm", "*", "templates", "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, path := range found {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		inside, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if _, ok := made[filepath.ToSlash(inside)]; !ok && strings.HasPrefix(string(text), copiedFrom) {
+			return fmt.Errorf("%s is a copy of a file that is no more: remove it", inside)
+		}
+	}
+	return nil
 }
 
 // template makes a chart's template of a file of config/.
@@ -84,7 +139,7 @@ func (c copied) template(text string) (string, error) {
 		return "", fmt.Errorf("contains {{, which a template would take for its own")
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "{{/* Copied from config/%s by hack/generated: change it there. */}}\n", c.from)
+	fmt.Fprintf(&out, copiedFrom+"%s by hack/generated: change it there. */}}\n", c.from)
 	for _, document := range documents(text) {
 		kind, name := field(document, "kind: "), field(document, "  name: ")
 		if kind == "" || name == "" || !strings.Contains(document, "\nmetadata:\n") {
