@@ -187,7 +187,7 @@ func TestEveryValueHasAnEffect(t *testing.T) {
 		"clusterId": "prod-eu-2", "clusterDns": "10.100.0.10", "clusterDomain": "cluster.example", "image.repository": "other.example.com/x",
 		"image.tag": "9.9.9", "image.pullPolicy": "Always", "image.pullSecrets": "[registry]", "edge.image": "e:1",
 		"priorityClassName": "other", "annotations": "{a: b}",
-		"networkPolicy.apiServerPorts": "[6443]", "networkPolicy.apiServerCidrs": "[10.0.0.0/16]", "networkPolicy.metricsFrom": "[monitoring]",
+		"networkPolicy.apiServerPorts": "[6443]", "networkPolicy.egressPorts": "[3128]", "networkPolicy.apiServerCidrs": "[10.0.0.0/16]", "networkPolicy.metricsFrom": "[monitoring]",
 		"monitoring.serviceMonitors.interval": "10s", "monitoring.serviceMonitors.labels": "{a: b}",
 		"monitoring.rules.labels": "{a: b}", "monitoring.dashboard.labels": "{a: b}", "monitoring.rules.runbooks": "https://example.com/runbooks",
 		"operator.releaseGrace": "2h", "operator.revocationGrace": "2h", "operator.recordTtl": "30s", "operator.callDeadline": "5s", "operator.leaseDuration": "15s",
