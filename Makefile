@@ -24,6 +24,9 @@ demo: needs-root build ## Show the whole job on real parts; ONCE=1 ends after th
 .PHONY: test
 test: needs-root build ## Every test but the slow and rare: units, AWS conformance, cluster, wire faults, demo
 	@./hack/step "unit tests, fault matrix, real nginx"  cargo test --workspace --quiet
+	@./hack/step "charts, kustomize, health, alerts"     ./hack/charts test
+	@./hack/step "a sample for each feature"             ./hack/samples $(BIN)/gatehouse
+	@./hack/step "charts on a real API server"           ./hack/charts apply $(BIN)/platform
 	@./hack/step "AWS simulator against boto3"           $(MAKE) conformance
 	@./hack/step "local platform, real kubelet"          env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test real -- --test-threads=1
 	@./hack/step "operator on the wire, faults, kills"   env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test operator -- --test-threads=1
@@ -59,7 +62,7 @@ check: ## Formatting, clippy without warnings, generated files up to date, depen
 	@./hack/step "dependency rules"      ./hack/dependencies
 
 .PHONY: gen
-gen: ## Write the generated files anew: CRDs
+gen: ## Write the generated files anew: CRDs, charts, what config/ and docs have of them
 	./hack/generated
 
 .PHONY: bench

@@ -1,5 +1,5 @@
 -- Health of Gatehouse's kinds for Argo CD, so that sync waves wait for apps that really answer.
--- The same text serves ExposedApp and SharedLoadBalancer; how to install it: README.md beside this file.
+-- The same text serves ExposedApp, SharedLoadBalancer and ExposurePolicy; how to install it: README.md beside this file.
 --
 -- Ready=False alone is never Degraded: every first install passes through it, and Argo CD would fail the sync.
 -- The operator says Stalled=True when waiting is of no use and a person must act.
@@ -19,6 +19,13 @@ end
 
 local ready = nil
 for _, condition in ipairs(obj.status.conditions) do
+  -- A policy is not published, so it has no Ready: it is read, or some of its grants cannot be.
+  if obj.kind == "ExposurePolicy" and condition.type == "Accepted" then
+    if condition.status == "False" then
+      return {status = "Degraded", message = (condition.reason or "Accepted") .. ": " .. (condition.message or "")}
+    end
+    ready = condition
+  end
   if condition.type == "Stalled" and condition.status == "True" then
     return {status = "Degraded", message = (condition.reason or "Stalled") .. ": " .. (condition.message or "")}
   end
