@@ -154,6 +154,7 @@ fn is_terminal(reason: &str) -> bool {
             | "BackendNotFound"
             | "NoCertificate"
             | "DNSConflict"
+            | "RecordConflict"
             | "NoHostedZone"
             | "Denied"
             | "QuotaExceeded"
