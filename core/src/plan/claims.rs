@@ -15,7 +15,7 @@ use crate::review::AppReview;
 use crate::time::Wall;
 use crate::world::{AppFacts, ClaimFacts, World};
 
-use super::{ClaimSpec, Draft, KubeWrite, Lane, Order, View, to_json};
+use super::{ClaimSpec, Draft, KubeWrite, Lane, Order, Urgency, View, to_json};
 
 pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     let view = draft.view;
@@ -150,7 +150,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
         let what = format!("claim {name}");
         // Two hosts that are placed at once do not see each other: near a quota it is one after the other.
         let lane = if placed { "placement".to_owned() } else { what.clone() };
-        draft.step(what, Lane::Object(lane), Vec::new(), Order::Kube(write));
+        draft.step(what, Lane::Object(lane), Vec::new(), Order::Kube(write), Urgency::Awaited);
     }
 }
 
