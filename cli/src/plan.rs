@@ -213,10 +213,7 @@ fn on_shard(engine: &Engine, settings: &Settings, shard: &ShardKey, lb: &LoadBal
             if missing.is_empty() {
                 continue;
             }
-            let what = match protocol {
-                ProtocolVersion::Http1 => "",
-                ProtocolVersion::Grpc => " for gRPC",
-            };
+            let what = protocol.remark();
             let group = settings.cluster_id.target_group_name(shard, namespace, protocol);
             let values = json!({
                 "targetType": "ip", "protocol": "HTTP", "protocolVersion": protocol.as_str(), "port": spec.edge.port,

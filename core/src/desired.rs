@@ -309,7 +309,7 @@ fn merge(
             }
             owner.insert(key.clone(), &served.name);
             let reach = |name: &Label, port: Port| {
-                let service = services.get(name.as_str()).filter(|s| !s.external_name && !s.selector.is_empty())?;
+                let service = services.get(name.as_str()).filter(|s| s.may_be_backend())?;
                 let port = match service.ports.get(&port.get())? {
                     TargetPort::Number(n) => BackendPort::Number(Port::try_from(i64::from(*n)).ok()?),
                     TargetPort::Named(name) => BackendPort::Named(Label::parse(name).ok()?),
@@ -373,10 +373,7 @@ fn network(
         let NetworkPolicySettings { mode, additional_from } = &app.app.network_policy;
         edge |= *mode != Off;
         for (name, port) in app.app.routes.iter().flat_map(ParsedRoute::services) {
-            let Some(service) = services.get(name.as_str()).filter(|s| !s.external_name && !s.selector.is_empty())
-            else {
-                continue;
-            };
+            let Some(service) = services.get(name.as_str()).filter(|s| s.may_be_backend()) else { continue };
             let Some(target) = service.ports.get(&port.get()) else { continue };
             let entry = out.entry(name.as_text()).or_insert_with(|| BackendService {
                 service: name.as_text(),

@@ -459,6 +459,12 @@ impl Observed {
         }
     }
 
+    /// The quotas of a Region; those that AWS begins with, until they are read.
+    #[must_use]
+    pub fn limits_of(&self, region: &str) -> Limits {
+        self.limits.get(region).and_then(Cell::last).copied().unwrap_or_default()
+    }
+
     /// Target groups that a Region has, as far as is known.
     #[must_use]
     pub fn groups_in(&self, region: &str) -> u32 {

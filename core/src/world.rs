@@ -128,6 +128,14 @@ pub struct ServiceFacts {
     pub names: BTreeMap<String, u16>,
 }
 
+impl ServiceFacts {
+    /// Whether it may be a backend: it leads to pods of its namespace that its selector names, and to nothing else.
+    #[must_use]
+    pub fn may_be_backend(&self) -> bool {
+        !self.external_name && !self.selector.is_empty()
+    }
+}
+
 /// Where a Service port leads on the pods.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TargetPort {

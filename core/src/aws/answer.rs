@@ -222,7 +222,7 @@ pub struct HostedZone {
 }
 
 /// The account's numbers, from DescribeAccountLimits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Limits {
     /// Rules per ALB, default rules not counted.
     pub rules: u32,

@@ -15,5 +15,5 @@ pub use answer::{
 };
 pub use call::{AwsCall, DETAILS, DefaultAction, Family, ListenerKind, RULES_PER_PAGE, TAGS_PER_CALL, Tags};
 pub use certificate::{Certificate, CertificateDetails, CertificateStatus, ValidationRecord};
-pub use condition::{host_condition, hosts_of_condition};
+pub use condition::{CONTENT_TYPE, RuleCondition, host_condition, hosts_of_condition, meaning};
 pub use protocol::{GRPC_CONTENT_TYPES, ProtocolVersion};

@@ -33,6 +33,15 @@ impl ProtocolVersion {
         }
     }
 
+    /// For people, behind what it says something about: nothing for what speaks HTTP, which all do.
+    #[must_use]
+    pub fn remark(self) -> &'static str {
+        match self {
+            ProtocolVersion::Http1 => "",
+            ProtocolVersion::Grpc => " for gRPC",
+        }
+    }
+
     /// AWS's word, read. HTTP2 is none of ours.
     #[must_use]
     pub fn parse(text: &str) -> Option<ProtocolVersion> {

@@ -122,8 +122,8 @@ impl Engine {
     /// Near the quota every namespace on the shard may have something to do: to merge its rules, or to use the room.
     pub(super) fn mark_pressure(&mut self, shard: &ShardKey) {
         let region = self.world.load_balancers.get(&shard.load_balancer).map(|lb| lb.spec.region.clone());
-        let limits = region.as_ref().and_then(|r| self.observed.limits.get(r)).and_then(|c| c.last());
-        let limit = usize::try_from(limits.cloned().unwrap_or_default().rules).unwrap_or(usize::MAX);
+        let limits = region.as_ref().map(|region| self.observed.limits_of(region)).unwrap_or_default();
+        let limit = usize::try_from(limits.rules).unwrap_or(usize::MAX);
         let used =
             self.observed.shards.get(shard).and_then(|s| s.rules.last()).map_or(0, std::collections::BTreeMap::len);
         if used + 3 >= limit {

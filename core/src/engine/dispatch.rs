@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Effect, Engine, InFlight};
 use crate::aws::{AwsCall, Family, RULES_PER_PAGE, RecordChange, RecordData, TAGS_PER_CALL};
 use crate::observed::{Scope, ShardObserved};
-use crate::plan::{Order, Step};
+use crate::plan::{Order, Step, Urgency};
 use crate::time::Mono;
 
 /// Most records of one Route 53 batch: a CREATE and a DELETE count one each, and AWS takes 1,000.
@@ -42,7 +42,8 @@ impl Engine {
                 for key in &tenants[tenant] {
                     let steps = self.parts.get(key).into_iter().flat_map(|p| &p.steps);
                     let free = steps
-                        .filter(|s| s.order.family() == *family && !self.busy.contains(&s.lane) && (plenty || !s.audit))
+                        .filter(|s| s.order.family() == *family && !self.busy.contains(&s.lane))
+                        .filter(|s| plenty || s.urgency == Urgency::Awaited)
                         .find(|s| self.back_off.get(&s.key).is_none_or(|b| b.until <= now));
                     if let Some(step) = free {
                         return Some((step.clone(), *family));

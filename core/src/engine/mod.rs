@@ -465,6 +465,12 @@ impl Engine {
         &self.parts
     }
 
+    /// The plan, as of the last call of [`Engine::next`].
+    #[must_use]
+    pub fn planned(&self) -> &BTreeMap<PartKey, Part> {
+        &self.parts
+    }
+
     /// Whether nothing is under way and nothing could be sent.
     #[must_use]
     pub fn idle(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::review::AppReview;
 use crate::time::Wall;
 use crate::world::{AppFacts, ClaimFacts, World};
 
-use super::{ClaimSpec, Draft, KubeWrite, Lane, Order, View, to_json};
+use super::{ClaimSpec, Draft, KubeWrite, Lane, Order, Urgency, View, to_json};
 
 pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     let view = draft.view;
@@ -149,7 +149,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
         };
         let what = format!("claim {name}");
         let lane = if placed { Lane::Placement } else { Lane::Object(what.clone()) };
-        draft.step(what, lane, Vec::new(), Order::Kube(write));
+        draft.step(what, lane, Vec::new(), Order::Kube(write), Urgency::Awaited);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::children::Fragment;
 use crate::world::{ChildKey, ChildKind};
 
 use super::group::Way;
-use super::{Draft, KubeWrite, Lane, Order, Probe, View};
+use super::{Draft, KubeWrite, Lane, Order, Probe, Urgency, View};
 
 /// A pod that has not reported the right table is asked this often, and touched again after as many milliseconds times ten.
 const ASK: u64 = 200;
@@ -131,6 +131,7 @@ fn pods(draft: &mut Draft<'_>, namespace: &str) {
                         Lane::Probe(uid.clone()),
                         Vec::new(),
                         Order::Probe(Probe::Edge { uid: uid.clone(), ip }),
+                        Urgency::Awaited,
                     );
                 } else {
                     draft.wake(due);

@@ -59,10 +59,7 @@ impl<'a> Way<'a> {
 /// The shard, with the protocol before it where that says something.
 impl fmt::Display for Way<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.protocol {
-            ProtocolVersion::Http1 => write!(f, "{}", self.shard),
-            ProtocolVersion::Grpc => write!(f, "{} for gRPC", self.shard),
-        }
+        write!(f, "{}{}", self.shard, self.protocol.remark())
     }
 }
 
@@ -179,13 +176,14 @@ fn one_way(draft: &mut Draft<'_>, way: Way<'_>, lb: &LoadBalancerFacts, hosts: &
         (Some(group), false) => {
             if group.attributes.is_none() {
                 let read = AwsCall::ReadTargetGroup { name: name.clone() };
-                draft.audit(format!("read target group on {way}"), region, scope.clone(), read);
+                let late = view.observed.read_at(&scope).plus(view.settings.audit_seldom);
+                draft.audit(format!("read target group on {way}"), region, scope.clone(), read, late);
             } else if attributes().iter().any(|(k, v)| group.attributes.as_ref().and_then(|a| a.get(k)) != Some(v)) {
                 let call =
                     AwsCall::ModifyTargetGroupAttributes { target_group: group.arn.clone(), attributes: attributes() };
                 draft.call(format!("set target group attributes on {way}"), region, scope.clone(), call);
             }
-            drift(draft, way, region, group);
+            drift(draft, way, region, &scope, group);
             rules::plan(draft, way, region, Some(group), hosts);
             targets(draft, way, lb, &name, group);
         }
@@ -223,7 +221,7 @@ fn create(draft: &mut Draft<'_>, way: Way<'_>, lb: &LoadBalancerFacts, name: Str
         draft.wait(format!("load balancer {}", way.shard));
         return;
     }
-    let limits = view.observed.limits.get(region).and_then(|c| c.known()).cloned().unwrap_or_default();
+    let limits = view.observed.limits_of(region);
     let used = view.observed.groups_in(region);
     if used >= limits.region_target_groups {
         draft.wake(view.now.mono.plus(1_000));
@@ -246,8 +244,7 @@ fn create(draft: &mut Draft<'_>, way: Way<'_>, lb: &LoadBalancerFacts, name: Str
 }
 
 /// Mends what somebody changed of the group by hand.
-fn drift(draft: &mut Draft<'_>, way: Way<'_>, region: &str, group: &TargetGroup) {
-    let scope = Scope::Group(way.group(&draft.view));
+fn drift(draft: &mut Draft<'_>, way: Way<'_>, region: &str, scope: &Scope, group: &TargetGroup) {
     let health_check = health_check(way.protocol);
     if group.health_check != health_check {
         let call = AwsCall::ModifyTargetGroup { target_group: group.arn.clone(), health_check };
@@ -257,7 +254,7 @@ fn drift(draft: &mut Draft<'_>, way: Way<'_>, region: &str, group: &TargetGroup)
     let tags: Vec<_> = wanted.into_iter().filter(|(k, v)| group.tags.get(k) != Some(v)).collect();
     if !tags.is_empty() {
         let call = AwsCall::AddTags { resource: group.arn.clone(), tags };
-        draft.call(format!("tag target group on {way}"), region, scope, call);
+        draft.call(format!("tag target group on {way}"), region, scope.clone(), call);
     }
 }
 

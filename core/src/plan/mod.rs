@@ -11,6 +11,7 @@ mod claims;
 mod compaction;
 mod condition;
 mod dns;
+mod draft;
 mod edge;
 mod group;
 mod inferred;
@@ -46,6 +47,7 @@ pub use certificate::{certificate_for, default_mode};
 pub use condition::{condition, summary};
 pub(crate) use dns::zone_roles;
 pub use dns::zones_for;
+pub(crate) use draft::Draft;
 pub(crate) use placement::shards;
 pub use record::records;
 pub(crate) use record::{adopted_forms, net};
@@ -107,8 +109,17 @@ pub struct Step {
     pub scopes: Vec<Scope>,
     /// What to do.
     pub order: Order,
-    /// A look at what is known already: nobody waits for it, and it goes out while tokens are plenty.
-    pub audit: bool,
+    /// Whether somebody waits for it.
+    pub urgency: Urgency,
+}
+
+/// Whether somebody waits for a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Urgency {
+    /// Somebody does, or it has been put off long enough.
+    Awaited,
+    /// Nobody does: a look at what is known already, which goes out while tokens are plenty.
+    Audit,
 }
 
 /// Identity of a step.
@@ -318,7 +329,7 @@ impl ShardLoad {
 /// Makes one part.
 #[must_use]
 pub fn plan(view: &View<'_>, key: &PartKey) -> Part {
-    let mut draft = Draft { view: *view, key: key.clone(), part: Part::default() };
+    let mut draft = Draft::new(*view, key.clone());
     match key {
         PartKey::Region(region) => region::plan(&mut draft, region),
         PartKey::Certificates(region) => certificate::clean_up::plan(&mut draft, region),
@@ -338,106 +349,6 @@ pub fn plan(view: &View<'_>, key: &PartKey) -> Part {
         PartKey::Policy(name) => policy::plan(&mut draft, name),
     }
     draft.part
-}
-
-/// A part under construction.
-pub(crate) struct Draft<'a> {
-    pub(crate) view: View<'a>,
-    key: PartKey,
-    pub(crate) part: Part,
-}
-
-impl<'a> Draft<'a> {
-    pub(crate) fn now(&self) -> Mono {
-        self.view.now.mono
-    }
-
-    /// Adds a step.
-    pub(crate) fn step(&mut self, what: impl Into<String>, lane: Lane, scopes: Vec<Scope>, order: Order) {
-        let key = StepKey { part: self.key.clone(), what: what.into() };
-        self.part.steps.push(Step { key, lane, scopes, order, audit: false });
-    }
-
-    /// Adds a look that nobody waits for.
-    pub(crate) fn audit(&mut self, what: impl Into<String>, region: &str, scope: Scope, call: AwsCall) {
-        self.step(what, lane(&scope), vec![scope], Order::Aws { region: region.to_owned(), call });
-        self.part.steps.last_mut().expect("just added").audit = true;
-    }
-
-    /// Adds a call on one scope.
-    pub(crate) fn call(&mut self, what: impl Into<String>, region: &str, scope: Scope, call: AwsCall) {
-        if call.is_destructive() {
-            // Calls of a former leader may still take effect; what they touch must not be judged before.
-            let from = self.view.memory.started.plus(self.view.settings.call_deadline);
-            if self.now() < from {
-                self.wake(from);
-                self.wait("a former leader's calls to end");
-                return;
-            }
-        }
-        self.step(what, Lane::Scope(scope.clone()), vec![scope], Order::Aws { region: region.to_owned(), call });
-    }
-
-    /// Adds a write to Kubernetes.
-    pub(crate) fn kube(&mut self, object: impl Into<String>, write: KubeWrite) {
-        let object = object.into();
-        self.step(object.clone(), Lane::Object(object), Vec::new(), Order::Kube(write));
-    }
-
-    /// Looks again at this time.
-    pub(crate) fn wake(&mut self, at: Mono) {
-        self.part.wake = Some(self.part.wake.map_or(at, |w| w.min(at)));
-    }
-
-    /// Says what is waited for.
-    pub(crate) fn wait(&mut self, what: impl Into<String>) {
-        self.part.waiting.push(what.into());
-    }
-
-    /// Says what is held back, and why.
-    pub(crate) fn hold(&mut self, what: impl Into<String>) {
-        self.part.held.push(what.into());
-    }
-
-    /// Makes sure that a scope is known; reads it when it is not, or when it is older than `max_age`.
-    /// True if decisions may be made on it now.
-    pub(crate) fn need(&mut self, scope: Scope, region: &str, call: AwsCall, max_age: u64) -> bool {
-        let unknown = self.view.observed.unknown(&scope);
-        let read = self.view.observed.read_at(&scope);
-        // A former leader's last call may take effect after our first read: that read is made once more.
-        let former = self.view.memory.started.plus(self.view.settings.call_deadline);
-        let again = matches!(scope, Scope::Rules(_) | Scope::Zone(_) | Scope::Targets(_) | Scope::LoadBalancers(_))
-            && read < former;
-        let due = read.plus(max_age).min(if again { former } else { Mono(u64::MAX) });
-        if !unknown && self.now() < due {
-            self.wake(due);
-            return true;
-        }
-        match self.view.observed.readable_from(&scope) {
-            None => {}
-            Some(from) if from > self.now() => self.wake(from),
-            Some(_) => {
-                let what = format!("read {scope}");
-                if !unknown && max_age >= self.view.settings.audit_often {
-                    self.audit(what, region, scope.clone(), call);
-                } else {
-                    self.step(what, lane(&scope), vec![scope.clone()], Order::Aws { region: region.to_owned(), call });
-                }
-            }
-        }
-        if unknown {
-            self.wait(format!("{scope} to be read"));
-        }
-        !unknown
-    }
-}
-
-/// The lane of a read.
-fn lane(scope: &Scope) -> Lane {
-    match scope {
-        Scope::Records(zone, _) | Scope::Validation(zone, _) | Scope::Zone(zone) => Lane::Zone(zone.clone()),
-        other => Lane::Scope(other.clone()),
-    }
 }
 
 /// JSON of a status; statuses have only string keys and plain values.

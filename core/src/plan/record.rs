@@ -17,7 +17,7 @@ use crate::world::World;
 use super::dns::role;
 use super::group::Way;
 use super::owner::{Owner, adoptable, is_ours, ours, owner, stragglers};
-use super::{Draft, Lane, Order, View, zones_for};
+use super::{Draft, Lane, Order, Urgency, View, zones_for};
 
 /// Records of a host at least: an alias and its marker.
 pub(super) const RECORDS: u64 = 2;
@@ -393,6 +393,7 @@ pub(super) fn change(draft: &mut Draft<'_>, zone: &str, host: &Host, changes: Ve
         Lane::Zone(zone.to_owned()),
         vec![Scope::Records(zone.to_owned(), host.clone())],
         Order::Aws { region: role(&draft.view, zone), call },
+        Urgency::Awaited,
     );
 }
 

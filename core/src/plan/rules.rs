@@ -11,7 +11,7 @@ use crate::observed::Scope;
 use crate::time::Mono;
 
 use super::group::Way;
-use super::{Draft, Probe, View};
+use super::{Draft, Lane, Order, Probe, Urgency, View};
 
 /// The priorities among which a rule for these hosts has its own. `prewired` says which wildcards are kept ready.
 ///
@@ -120,7 +120,7 @@ pub(super) fn plan(
         taken.insert(rule.priority);
         groups.extend(&rule.target_group);
     }
-    let limit = view.observed.limits.get(region).and_then(|c| c.known()).cloned().unwrap_or_default().target_groups;
+    let limit = view.observed.limits_of(region).target_groups;
     if !groups.contains(&group.arn) && groups.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
         // Room is made by other namespaces, whose changes do not concern this one otherwise.
         draft.wake(view.now.mono.plus(1_000));
@@ -208,7 +208,7 @@ fn next(
 ) -> Option<BTreeSet<Host>> {
     let view = draft.view;
     let Way { shard, namespace, protocol } = way;
-    let limit = view.observed.limits.get(region).and_then(|c| c.known()).cloned().unwrap_or_default().rules;
+    let limit = view.observed.limits_of(region).rules;
     let used = view.observed.shards.get(shard).and_then(|s| s.rules.known()).map_or(0, BTreeMap::len);
     let used = u32::try_from(used).unwrap_or(u32::MAX);
     let app = |h: &Host| view.desired.get(namespace).and_then(|d| d.hosts.get(h)).and_then(|h| h.apps.first().cloned());
@@ -312,8 +312,9 @@ pub(super) fn probe(draft: &mut Draft<'_>, way: Way<'_>, host: &Host) {
     let probe = Probe::Shard { shard: shard.clone(), address: alb.dns_name.clone(), host: host.clone(), protocol };
     draft.step(
         format!("probe {host} through {way}"),
-        super::Lane::Probe(format!("{way} {host}")),
+        Lane::Probe(format!("{way} {host}")),
         Vec::new(),
-        super::Order::Probe(probe),
+        Order::Probe(probe),
+        Urgency::Awaited,
     );
 }

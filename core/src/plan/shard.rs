@@ -9,7 +9,7 @@ use crate::identity::ShardKey;
 use crate::observed::Scope;
 use crate::world::LoadBalancerFacts;
 
-use super::{Draft, View, certificate};
+use super::{Draft, Lane, Order, Urgency, View, certificate};
 
 /// Attributes that people may set; everything else is ours or AWS's default.
 pub const ALLOWED_ATTRIBUTES: &[&str] = &[
@@ -86,9 +86,10 @@ pub(super) fn plan(draft: &mut Draft<'_>, shard: &ShardKey) {
         draft.part.steps.clear();
         draft.step(
             "read tags",
-            super::Lane::Scope(scope.clone()),
+            Lane::Scope(scope.clone()),
             vec![scope],
-            super::Order::Aws { region, call: AwsCall::ReadLoadBalancer { name } },
+            Order::Aws { region, call: AwsCall::ReadLoadBalancer { name } },
+            Urgency::Awaited,
         );
         return;
     };

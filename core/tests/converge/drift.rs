@@ -1,8 +1,9 @@
 //! Changes of the SharedLoadBalancer's spec, and changes by somebody's hand: applied, mended, told.
 
-use awsim_model::Millis;
 use awsim_model::api::elbv2 as elb;
 use awsim_model::api::{Tag, route53 as r53};
+use awsim_model::{HealthSource, Millis};
+use gatehouse_core::aws::Family;
 
 use crate::{BALANCER, app, aws, create, essence, policy, ready, settings, start};
 use gatehouse_virtual::Sim;
@@ -170,4 +171,29 @@ fn a_used_load_balancer_is_not_taken_down() {
     sim.run(600_000);
     assert!(sim.cluster.world.load_balancers.is_empty(), "{}", sim.tail());
     assert_eq!(sim.aws.essence()["loadBalancers"].as_object().unwrap().len(), 0);
+}
+
+/// Audits leave the tokens to what somebody waits for, but not for ever: targets that never turn healthy are asked for
+/// without end, and what a hand has deleted is found all the same.
+#[test]
+fn an_audit_that_is_a_period_late_waits_no_longer() {
+    let mut sim = start();
+    create(&mut sim);
+    sim.run(60_000);
+    sim.aws.settings_mut().health = HealthSource::Observed;
+    sim.buckets.set(Family::ElbDescribe, 40, 1);
+    sim.change_leader();
+    sim.run(60_000);
+    let listener = sim.aws.live_listeners(Millis(sim.now)).iter().find(|l| l.port == 443).unwrap().listener_arn.clone();
+    let rules = |sim: &mut Sim| {
+        let call = elb::DescribeRules { listener_arn: Some(listener.clone()), ..Default::default() };
+        let rules = sim.stranger(call).rules.into_iter().filter(|r| !r.is_default);
+        rules.map(|r| r.rule_arn).collect::<Vec<_>>()
+    };
+    let stood = rules(&mut sim);
+    sim.stranger(elb::DeleteRule { rule_arn: stood[0].clone() });
+    sim.run(settings().audit_often - 60_000);
+    assert_eq!(rules(&mut sim).len(), stood.len() - 1, "the load leaves tokens for audits: this proves nothing");
+    sim.run(60_000);
+    assert_eq!(rules(&mut sim).len(), stood.len(), "{}", sim.tail());
 }

@@ -25,8 +25,10 @@ pub enum Choice {
     Stale(Box<Choice>, u32),
     /// An effect that nobody waits for comes.
     Strike(usize),
-    /// Another leader. Of each call in flight (a bit) the effect is still to come, or never comes.
-    Elect(u8),
+    /// The leader ends. Of each call in flight (a bit) the effect is still to come, or never comes.
+    Depose(u8),
+    /// The next leader begins.
+    Lead,
     /// The next event of the script.
     Script,
     /// Time, until something changes.
@@ -36,6 +38,9 @@ pub enum Choice {
 impl State {
     /// What may happen now: the last first, and what uses up a bound last.
     pub fn choices(&self, script: usize) -> Vec<Choice> {
+        if !self.led {
+            return vec![Choice::Lead];
+        }
         let mut out = Vec::new();
         if self.faults > 0 {
             for i in 0..self.flights.len().min(IN_FLIGHT) {
@@ -43,7 +48,7 @@ impl State {
             }
         }
         if self.leaders > 0 {
-            out.extend((0..1 << self.flights.len().min(IN_FLIGHT)).map(Choice::Elect));
+            out.extend((0..1 << self.flights.len().min(IN_FLIGHT)).map(Choice::Depose));
         }
         out.push(Choice::Pass);
         if self.script < script {
@@ -59,8 +64,7 @@ impl State {
         if let Some(next) = self.flights.get_mut(IN_FLIGHT - 1) {
             next.sent = self.now;
         }
-        let now = self.clock();
-        self.engine.handle(now, Event::Outcome { id: flight.id, outcome });
+        self.handle(Event::Outcome { id: flight.id, outcome });
     }
 
     /// Makes a choice come true, without passing of time.
@@ -104,14 +108,19 @@ impl State {
                 let ghost = self.ghosts.remove(*i);
                 self.haunted |= ghost.former;
                 let _ = self.perform(&ghost.order);
+                if self.cluster.changes.is_empty() {
+                    // The leader sees nothing of it.
+                    return;
+                }
             }
-            Choice::Elect(coming) => {
+            Choice::Depose(coming) => {
                 self.leaders -= 1;
                 self.haunted = true;
-                self.elect(*coming);
+                return self.depose(*coming);
             }
+            Choice::Lead => self.lead(),
             Choice::Script => {
-                script[self.script](&mut self.cluster);
+                script[self.script](self.cluster());
                 self.script += 1;
             }
             Choice::Pass => return self.pass(),

@@ -2,9 +2,10 @@
 //!
 //! A state is stored as a 128-bit hash of what follows, in a fixed order:
 //!
-//! * AWS without times and ids of changes, all claims, apps and children;
-//! * the calls in flight as a set, the effects that may still come, the script, and whether this leader still waits for
-//!   its predecessor's calls;
+//! * AWS without times and ids of changes, all claims, apps and children, what edge pods were told, which shards the load
+//!   balancer's status names;
+//! * the calls in flight as a set, the effects that may still come, the script, whether anybody leads, and whether this
+//!   leader still waits for its predecessor's calls;
 //! * of the engine: its current plan (names of steps, what is waited for, what is held) and what it knows of AWS:
 //!   rules, records and targets, and whether it knows them.
 //!
@@ -13,8 +14,8 @@
 //! objects were written before, and no decision and no refusal rests on it. ARNs are the model's: they depend on what is
 //! made and how often, not on what else was made in between. This and the set of calls are the symmetry that is reduced.
 //!
-//! Left out: the clocks, the engine's back-offs, the ages of what it has read, its counters and the order in which
-//! tenants were served. Two states that differ only in these are searched once, from the one met first. So the search
+//! Left out: the clocks, the engine's back-offs, the ages of what it has read, its counters, the order in which tenants
+//! were served, and statuses that are told and never decided on. Two states that differ only in these are searched once, from the one met first. So the search
 //! is exhaustive over what is listed, and an approximation in time: a bug that needs one particular age of a reading or
 //! one particular back-off beside an otherwise equal state can hide behind it. Random histories, which merge nothing,
 //! look there.
@@ -23,10 +24,11 @@ use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
+use gatehouse_core::aws::AwsCall;
 use gatehouse_core::plan::{KubeWrite, Order};
 use gatehouse_crds::HostClaimStatus;
 
-use crate::state::State;
+use crate::state::{Ghost, State};
 
 /// Two hashers with different beginnings: 128 bits, so that a collision among a million states is out of the question.
 struct Twin(DefaultHasher, DefaultHasher);
@@ -67,20 +69,28 @@ fn remembered(status: &HostClaimStatus) -> impl Hash {
     hash(&(status.state, &status.placement, &status.apps, &status.transfer_to, times, zones, admitted))
 }
 
-impl State {
-    /// What an explored call means, without what was made up on the way here: versions, UIDs, times.
-    pub fn print(&self, order: &Order) -> u64 {
-        match order {
-            Order::Kube(KubeWrite::ClaimStatus { name, status, .. }) => {
-                let status: HostClaimStatus = serde_json::from_str(status).unwrap();
-                hash(&("status", name, remembered(&status)))
-            }
-            Order::Kube(KubeWrite::DeleteClaim { name, .. }) => hash(&("delete", name)),
-            Order::Kube(KubeWrite::CreateClaim { name, spec }) => hash(&("create", name, &spec.namespace)),
-            other => hash(other),
+/// What an explored call means, without what was made up on the way here: versions, UIDs, times.
+pub fn print(order: &Order) -> u64 {
+    match order {
+        Order::Kube(KubeWrite::ClaimStatus { name, status, .. }) => {
+            let status: HostClaimStatus = serde_json::from_str(status).unwrap();
+            hash(&("status", name, remembered(&status)))
         }
+        Order::Kube(KubeWrite::DeleteClaim { name, .. }) => hash(&("delete", name)),
+        Order::Kube(KubeWrite::CreateClaim { name, spec }) => hash(&("create", name, &spec.namespace)),
+        other => hash(other),
     }
+}
 
+/// Hashes of parts of the essence, kept until the part changes.
+#[derive(Clone, Copy, Default)]
+pub struct Hashes {
+    pub engine: Option<u128>,
+    pub aws: Option<u128>,
+    pub cluster: Option<u128>,
+}
+
+impl State {
     /// Whether what a call under way names is still there as it was then.
     fn meets(&self, order: &Order) -> bool {
         let claims = &self.cluster.world.claims;
@@ -93,15 +103,29 @@ impl State {
         }
     }
 
-    pub fn essence(&mut self) -> u128 {
+    /// Forgets effects that can never come any more: they name a version of a claim, or a rule, that is gone. Neither
+    /// comes back.
+    pub fn forget_ghosts(&mut self) {
+        if self.ghosts.is_empty() {
+            return;
+        }
+        let may_act = |ghost: &Ghost| match &*ghost.order {
+            Order::Aws { call: AwsCall::ModifyRule { rule, .. } | AwsCall::DeleteRule { rule }, .. } => {
+                self.rule_stands(rule)
+            }
+            order => self.meets(order),
+        };
+        self.ghosts = self.ghosts.iter().filter(|ghost| may_act(ghost)).cloned().collect();
+    }
+
+    fn of_aws(&self) -> u128 {
         let mut out = Twin::new();
-        let aws = &self.aws;
-        let of_aws = self.aws_hash.get_or_insert_with(|| {
-            let mut hasher = DefaultHasher::new();
-            aws.hash_essence(&mut hasher);
-            hasher.finish()
-        });
-        of_aws.hash(&mut out);
+        self.aws.hash_essence(&mut out);
+        out.sum()
+    }
+
+    fn of_cluster(&self) -> u128 {
+        let mut out = Twin::new();
         let world = &self.cluster.world;
         for claim in world.claims.values() {
             (&claim.spec.host, &claim.spec.namespace, remembered(&claim.status), claim.meta.deleting).hash(&mut out);
@@ -112,15 +136,18 @@ impl State {
         for (key, child) in &world.children {
             (key, &child.content).hash(&mut out);
         }
-        let mut flights: Vec<(u64, bool)> = self.flights.iter().map(|f| (f.print, self.meets(&f.order))).collect();
-        let under_way = flights.len().min(crate::state::IN_FLIGHT);
-        flights[..under_way].sort_unstable();
-        let mut ghosts: Vec<_> = self.ghosts.iter().map(|g| (g.print, g.former, self.meets(&g.order))).collect();
-        ghosts.sort_unstable();
-        let young = self.now < self.elected + self.settings.call_deadline;
-        (flights, ghosts, self.script, young).hash(&mut out);
-        let now = self.clock();
-        for (key, part) in self.engine.current_plan(now) {
+        for (key, pod) in &world.pods {
+            (key, pod.target_healthy, &pod.table).hash(&mut out);
+        }
+        for balancer in world.load_balancers.values() {
+            balancer.status.shards.iter().for_each(|shard| shard.shard.hash(&mut out));
+        }
+        out.sum()
+    }
+
+    fn of_engine(&self) -> u128 {
+        let mut out = Twin::new();
+        for (key, part) in self.engine.planned() {
             key.hash(&mut out);
             for step in &part.steps {
                 step.key.what.hash(&mut out);
@@ -141,6 +168,29 @@ impl State {
         for (key, cell) in &observed.targets {
             (key, cell.known()).hash(&mut out);
         }
+        out.sum()
+    }
+
+    /// AWS and the cluster: what the invariants of every state look at.
+    pub fn outside(&mut self) -> (u128, u128) {
+        let aws = self.hashes.aws.unwrap_or_else(|| self.of_aws());
+        let cluster = self.hashes.cluster.unwrap_or_else(|| self.of_cluster());
+        (self.hashes.aws, self.hashes.cluster) = (Some(aws), Some(cluster));
+        (aws, cluster)
+    }
+
+    pub fn essence(&mut self) -> u128 {
+        let outside = self.outside();
+        let engine = self.hashes.engine.unwrap_or_else(|| self.of_engine());
+        self.hashes.engine = Some(engine);
+        let mut flights: Vec<(u64, bool)> = self.flights.iter().map(|f| (f.print, self.meets(&f.order))).collect();
+        let under_way = flights.len().min(crate::state::IN_FLIGHT);
+        flights[..under_way].sort_unstable();
+        let mut ghosts: Vec<_> = self.ghosts.iter().map(|g| (g.print, g.former, self.meets(&g.order))).collect();
+        ghosts.sort_unstable();
+        let young = self.now < self.elected + self.settings.call_deadline;
+        let mut out = Twin::new();
+        (outside, engine, flights, ghosts, self.script, self.led, young).hash(&mut out);
         out.sum()
     }
 

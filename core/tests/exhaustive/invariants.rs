@@ -22,6 +22,10 @@ impl State {
         self.aws.clone().ask(Millis(self.now), &Caller::admin("auditor"), call).ok()
     }
 
+    pub fn rule_stands(&self, arn: &str) -> bool {
+        self.ask(elb::DescribeRules { rule_arns: Some(vec![arn.to_owned()]), ..Default::default() }).is_some()
+    }
+
     fn rules(&self) -> Vec<Rule> {
         let mut out = Vec::new();
         for listener in self.aws.live_listeners(Millis(self.now)).into_iter().filter(|l| l.port == 443) {

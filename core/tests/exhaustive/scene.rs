@@ -51,8 +51,8 @@ pub fn start(scene: Scene, bounds: Bounds, lie: Lie) -> State {
     let mut aws = awsim_model::Settings::instant();
     // One is the stranger's, one is kept spare.
     aws.quotas.set(quota::RULES, 4).unwrap();
-    let mut state = State::new(settings, aws, bounds.faults, bounds.leaders, lie);
-    let cluster = &mut state.cluster;
+    let mut state = State::new(settings, aws, bounds, lie);
+    let cluster = state.cluster();
     for ns in ["team-a", "team-b"] {
         cluster.namespace(ns);
         cluster.service(ns, "web", 8080);
@@ -61,19 +61,19 @@ pub fn start(scene: Scene, bounds: Bounds, lie: Lie) -> State {
         cluster.policy(ns, &spec);
     }
     cluster.load_balancer("public", BALANCER);
-    state.elect(0);
+    state.lead();
     run(&mut state, 30_000);
     foreign(&mut state);
     // The audit sees it, so that it counts.
     run(&mut state, 700_000);
     match scene {
         Scene::SameHost => {
-            app(&mut state.cluster, "team-a", "[a.example.com, both.example.com]");
-            app(&mut state.cluster, "team-b", "[b.example.com, both.example.com]");
+            app(state.cluster(), "team-a", "[a.example.com, both.example.com]");
+            app(state.cluster(), "team-b", "[b.example.com, both.example.com]");
         }
         Scene::Wildcard => {
-            app(&mut state.cluster, "team-a", "[a.example.com, both.example.com]");
-            app(&mut state.cluster, "team-b", "['*.example.com']");
+            app(state.cluster(), "team-a", "[a.example.com, both.example.com]");
+            app(state.cluster(), "team-b", "['*.example.com']");
         }
     }
     state.settle();

@@ -3,13 +3,14 @@
 //! What uses up a bound (a fault, a leader change) is tried after everything else: then most states that it comes back
 //! to are known already, with more left ([`Met`]).
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::choice::Choice;
 use crate::met::Met;
 use crate::scene::{SCRIPT, Scene, start};
-use crate::state::{IN_FLIGHT, Lie, State};
+use crate::state::{Family, IN_FLIGHT, Lie, State};
 
 /// What may go wrong on one path.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ pub struct Bounds {
     pub leaders: u8,
     /// Whether time may pass while calls are in flight; otherwise only when none is.
     pub slow: bool,
+    /// Of which calls the order, the answers and the faults are explored.
+    pub families: &'static [Family],
 }
 
 pub struct Report {
@@ -43,9 +46,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?}: 2 namespaces, 3 hosts, 2 rules an ALB and 2 shards, {IN_FLIGHT} calls in flight, {} faults, {} leader changes, \
-             time passes {}: {} states, {} searched, {} transitions, depth {}, {} at rest; {:.0?}, {} at most",
+            "{:?}: 2 namespaces, 3 hosts, 2 rules an ALB and 2 shards, {IN_FLIGHT} calls in flight of {:?}, {} faults, \
+             {} leader changes, time passes {}: {} states, {} searched, {} transitions, depth {}, {} at rest; {:.1?}, {} at most",
             self.scene,
+            self.bounds.families,
             self.bounds.faults,
             self.bounds.leaders,
             if self.bounds.slow { "at any moment" } else { "when no call is in flight" },
@@ -64,7 +68,8 @@ struct Frame {
     /// Gone when its last choice is under way.
     state: Option<State>,
     choices: Vec<Choice>,
-    how: String,
+    /// What led here; none for the first.
+    how: Option<Choice>,
 }
 
 /// Searches everything within the bounds; stops at the first state that breaks an invariant, with the way there.
@@ -82,11 +87,13 @@ pub fn search(scene: Scene, bounds: Bounds, lie: Lie) -> Report {
     };
     let began = Instant::now();
     let mut met = Met::default();
+    // The invariants of every state look at AWS and the cluster only, which many states share.
+    let mut judged = HashSet::new();
     let mut stack: Vec<Frame> = Vec::new();
     let mut first = start(scene, bounds, lie);
     met.insert(&mut first);
     let choices = first.choices(SCRIPT.len());
-    stack.push(Frame { state: Some(first), choices, how: "start".into() });
+    stack.push(Frame { state: Some(first), choices, how: None });
     while let Some(frame) = stack.last_mut() {
         let (Some(choice), Some(held)) = (frame.choices.pop(), &frame.state) else {
             stack.pop();
@@ -96,7 +103,6 @@ pub fn search(scene: Scene, bounds: Bounds, lie: Lie) -> Report {
             continue;
         }
         report.transitions += 1;
-        let how = held.describe(&choice);
         // The last choice takes the state itself; with a fault left, stale reads may follow.
         let last = frame.choices.is_empty() && held.faults == 0;
         let mut state = if last { frame.state.take().unwrap() } else { held.clone() };
@@ -105,6 +111,7 @@ pub fn search(scene: Scene, bounds: Bounds, lie: Lie) -> Report {
             let stale = (0..state.reads).map(|which| Choice::Stale(Box::new(choice.clone()), which));
             frame.choices.splice(0..0, stale);
         }
+        state.forget_ghosts();
         let mut broken = state.broken.clone();
         let mut new = false;
         if std::mem::take(&mut state.rested) {
@@ -115,23 +122,34 @@ pub fn search(scene: Scene, bounds: Bounds, lie: Lie) -> Report {
         } else {
             new = met.insert(&mut state);
         }
-        if new {
+        if new && judged.insert((state.outside(), state.haunted)) {
             broken = broken.or_else(|| state.check());
         }
         if let Some(broken) = broken {
-            let way: Vec<&str> = stack.iter().map(|f| f.how.as_str()).chain([how.as_str()]).collect();
-            report.broken = Some(format!("{broken}\nthe way there:\n{}", way.join("\n")));
+            let way = stack.iter().filter_map(|frame| frame.how.as_ref()).chain([&choice]);
+            report.broken = Some(format!("{broken}\nthe way there:\n{}", retell(start(scene, bounds, lie), way)));
             break;
         }
         if new {
             let choices = state.choices(SCRIPT.len());
-            stack.push(Frame { state: Some(state), choices, how });
+            stack.push(Frame { state: Some(state), choices, how: Some(choice) });
             report.depth = report.depth.max(stack.len());
-            if met.searched.is_multiple_of(50_000) {
+            if met.searched.is_multiple_of(100_000) {
                 println!("{scene:?}: {} searched, {} open, {:.0?}", met.searched, stack.len(), began.elapsed());
             }
         }
     }
     (report.states, report.searched, report.took) = (met.states(), met.searched, began.elapsed());
     report
+}
+
+/// Goes the way once more and says what happened.
+fn retell<'a>(mut state: State, way: impl Iterator<Item = &'a Choice>) -> String {
+    let mut lines = Vec::new();
+    for choice in way {
+        lines.push(state.describe(choice));
+        state.take(choice, &SCRIPT);
+        state.forget_ghosts();
+    }
+    lines.join("\n")
 }

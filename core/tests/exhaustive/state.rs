@@ -10,25 +10,43 @@ use gatehouse_core::world::Delta;
 use gatehouse_core::{Buckets, Effect, EffectId, Engine, Event, Mono, Now, Settings, Wall};
 use gatehouse_virtual::Cluster;
 
-/// Calls of which the order, the answers and the faults are explored. Everything else is performed and answered at
-/// once: reads, children, statuses, finalizers, load balancers, listeners, target groups, probes.
-pub fn explored(order: &Order) -> bool {
+use crate::essence::{Hashes, print};
+use crate::search::Bounds;
+
+/// Calls of which the order, the answers and the faults are explored, by what they write. Everything else is performed
+/// and answered at once: reads, children, statuses, finalizers, load balancers, listeners, target groups, probes, and
+/// those of these families that are not among [`Bounds::families`](crate::search::Bounds::families).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Claims of what two namespaces want: of the host of both, and of the wildcard above it.
+    Contested,
+    /// Other claims.
+    Claims,
+    Rules,
+    Records,
+    Targets,
+}
+
+/// Names of the contested claims, in either scene.
+const CONTESTED: [&str; 2] = ["h.both.example.com", "w.example.com"];
+
+fn family(order: &Order) -> Option<Family> {
     match order {
-        Order::Aws { call, .. } => matches!(
-            call,
+        Order::Aws { call, .. } => match call {
             AwsCall::CreateRule { .. }
-                | AwsCall::ModifyRule { .. }
-                | AwsCall::DeleteRule { .. }
-                | AwsCall::SetRulePriorities { .. }
-                | AwsCall::ChangeRecords { .. }
-                | AwsCall::RegisterTargets { .. }
-                | AwsCall::DeregisterTargets { .. }
-        ),
-        Order::Kube(write) => matches!(
-            write,
-            KubeWrite::CreateClaim { .. } | KubeWrite::ClaimStatus { .. } | KubeWrite::DeleteClaim { .. }
-        ),
-        Order::Probe(_) => false,
+            | AwsCall::ModifyRule { .. }
+            | AwsCall::DeleteRule { .. }
+            | AwsCall::SetRulePriorities { .. } => Some(Family::Rules),
+            AwsCall::ChangeRecords { .. } => Some(Family::Records),
+            AwsCall::RegisterTargets { .. } | AwsCall::DeregisterTargets { .. } => Some(Family::Targets),
+            _ => None,
+        },
+        Order::Kube(
+            KubeWrite::CreateClaim { name, .. }
+            | KubeWrite::ClaimStatus { name, .. }
+            | KubeWrite::DeleteClaim { name, .. },
+        ) => Some(if CONTESTED.contains(&name.as_str()) { Family::Contested } else { Family::Claims }),
+        Order::Kube(_) | Order::Probe(_) => None,
     }
 }
 
@@ -75,9 +93,14 @@ pub struct Before {
 #[derive(Clone)]
 pub struct State {
     pub now: u64,
-    pub engine: Engine,
+    /// Shared with the state it came from until one of them changes it, as is the cluster.
+    pub engine: Arc<Engine>,
     pub aws: Aws,
-    pub cluster: Cluster,
+    pub cluster: Arc<Cluster>,
+    /// What is explored.
+    pub families: &'static [Family],
+    /// Whether somebody leads; after a change of leaders nobody does until the next one begins.
+    pub led: bool,
     pub flights: Vec<Flight>,
     pub ghosts: Vec<Ghost>,
     pub faults: u8,
@@ -88,18 +111,18 @@ pub struct State {
     pub haunted: bool,
     /// The next event of the script.
     pub script: usize,
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub lie: Lie,
     /// By listener, zone and target group.
-    pub before: BTreeMap<String, Before>,
+    pub before: Arc<BTreeMap<String, Before>>,
     /// Reads since the last choice that a stale answer would have changed.
     pub reads: u32,
     /// Which of them is answered so.
     pub stale: Option<u32>,
     /// Whether an explored call has acted.
     pub acted: bool,
-    /// Hash of AWS's essence, while nothing is written there.
-    pub aws_hash: Option<u64>,
+    /// Hashes of the essence's parts, while they do not change.
+    pub hashes: Hashes,
     /// What broke, if something did.
     pub broken: Option<String>,
     /// Whether time passed and nothing changed.
@@ -109,27 +132,29 @@ pub struct State {
 pub const IN_FLIGHT: usize = 2;
 
 impl State {
-    pub fn new(settings: Settings, aws: awsim_model::Settings, faults: u8, leaders: u8, lie: Lie) -> State {
+    pub fn new(settings: Settings, aws: awsim_model::Settings, bounds: Bounds, lie: Lie) -> State {
         let engine = Engine::new(settings.clone(), Buckets::default());
         State {
             now: 1_000,
-            engine,
+            engine: Arc::new(engine),
             aws: Aws::new(aws).unwrap(),
-            cluster: Cluster::new(1_800_000_000),
+            cluster: Arc::new(Cluster::new(1_800_000_000)),
+            families: bounds.families,
+            led: false,
             flights: Vec::new(),
             ghosts: Vec::new(),
-            faults,
-            leaders,
+            faults: bounds.faults,
+            leaders: bounds.leaders,
             elected: 0,
             haunted: false,
             script: 0,
-            settings,
+            settings: Arc::new(settings),
             lie,
-            before: BTreeMap::new(),
+            before: Arc::default(),
             reads: 0,
             stale: None,
             acted: false,
-            aws_hash: None,
+            hashes: Hashes::default(),
             broken: None,
             rested: false,
         }
@@ -139,8 +164,28 @@ impl State {
         Now { mono: Mono(self.now), wall: Wall(1_800_000_000 + i64::try_from(self.now / 1000).unwrap()) }
     }
 
-    /// A new leader: it knows what a fresh watch shows. What the old one sent may still act.
-    pub fn elect(&mut self, coming: u8) {
+    /// The engine, to be changed.
+    pub fn engine(&mut self) -> &mut Engine {
+        self.hashes.engine = None;
+        Arc::make_mut(&mut self.engine)
+    }
+
+    /// The cluster, to be changed.
+    pub fn cluster(&mut self) -> &mut Cluster {
+        self.hashes.cluster = None;
+        let wall = self.clock().wall.0;
+        let cluster = Arc::make_mut(&mut self.cluster);
+        cluster.wall = wall;
+        cluster
+    }
+
+    pub fn handle(&mut self, event: Event) {
+        let now = self.clock();
+        self.engine().handle(now, event);
+    }
+
+    /// The leader ends. Of its calls in flight those of these bits may still act, the others never do.
+    pub fn depose(&mut self, coming: u8) {
         let deadline = self.settings.call_deadline;
         self.ghosts.iter_mut().for_each(|ghost| ghost.former = true);
         for (i, Flight { order, sent, print, .. }) in std::mem::take(&mut self.flights).into_iter().enumerate() {
@@ -148,15 +193,21 @@ impl State {
                 self.ghosts.push(Ghost { order, until: sent + deadline, print, former: true });
             }
         }
+        self.engine = Arc::new(Engine::new((*self.settings).clone(), Buckets::default()));
+        self.hashes.engine = None;
+        self.led = false;
+    }
+
+    /// A new leader begins: it knows what a fresh watch shows.
+    pub fn lead(&mut self) {
         self.elected = self.now;
-        self.engine = Engine::new(self.settings.clone(), Buckets::default());
-        let now = self.clock();
+        self.led = true;
         for delta in self.cluster.listed() {
             let delta = self.bend(delta);
-            self.engine.handle(now, Event::Kube(delta));
+            self.handle(Event::Kube(delta));
         }
-        self.engine.handle(now, Event::Lease { valid_until: Mono(u64::MAX) });
-        self.cluster.changes.clear();
+        self.handle(Event::Lease { valid_until: Mono(u64::MAX) });
+        self.cluster().changes.clear();
     }
 
     /// Everything that is not explored, until an explored call has to wait for a choice or nothing is to be done now.
@@ -165,18 +216,20 @@ impl State {
         while self.broken.is_none() {
             rounds += 1;
             assert!(rounds < 5_000, "no rest");
-            let now = self.clock();
-            for delta in std::mem::take(&mut self.cluster.changes) {
-                let delta = self.bend(delta);
-                self.engine.handle(now, Event::Kube(delta));
+            if !self.cluster.changes.is_empty() {
+                for delta in std::mem::take(&mut self.cluster().changes) {
+                    let delta = self.bend(delta);
+                    self.handle(Event::Kube(delta));
+                }
             }
-            let Some(Effect { id, order, .. }) = self.engine.next(now) else { return };
-            if explored(&order) {
-                let print = self.print(&order);
+            let now = self.clock();
+            let Some(Effect { id, order, .. }) = self.engine().next(now) else { return };
+            if family(&order).is_some_and(|family| self.families.contains(&family)) {
+                let print = print(&order);
                 self.flights.push(Flight { id, order: Arc::new(order), sent: self.now, print });
             } else {
                 let outcome = self.perform(&order);
-                self.engine.handle(now, Event::Outcome { id, outcome });
+                self.handle(Event::Outcome { id, outcome });
             }
         }
     }
@@ -206,7 +259,6 @@ impl State {
     /// Moves the clock.
     pub fn advance(&mut self, to: u64) {
         self.now = to;
-        self.cluster.wall = self.clock().wall.0;
         self.settle();
     }
 

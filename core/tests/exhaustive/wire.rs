@@ -1,5 +1,7 @@
 //! How calls act: on the model of AWS, on the cluster, on edges; and what stale reads show.
 
+use std::sync::Arc;
+
 use awsim_model::{Aws, Caller};
 use gatehouse_core::aws::{AwsAnswer, AwsCall, Refusal, RefusalClass};
 use gatehouse_core::plan::{KubeWrite, Order, Probe};
@@ -24,16 +26,16 @@ impl State {
                 if call.is_read() {
                     self.read(call).map(Answer::Aws)
                 } else {
-                    self.aws_hash = None;
+                    self.hashes.aws = None;
                     self.remember(call);
                     ask(&mut self.aws, self.now, call).map(Answer::Aws)
                 }
             }
             Order::Kube(write) => {
                 if let (Lie::ClaimTwice, KubeWrite::CreateClaim { name, .. }) = (self.lie, write) {
-                    self.cluster.world.claims.remove(name);
+                    self.cluster().world.claims.remove(name);
                 }
-                self.cluster.write(write).map(|answer| match answer {
+                self.cluster().write(write).map(|answer| match answer {
                     Answer::Policy(policy) => match self.bend(Delta::Policy(String::new(), Some(policy))) {
                         Delta::Policy(_, Some(policy)) => Answer::Policy(policy),
                         _ => Answer::Nothing,
@@ -68,11 +70,11 @@ impl State {
         if self.faults == 0 && self.stale.is_none() {
             return answer;
         }
-        let Some(before) = object(call).and_then(|object| self.before.get_mut(&object)) else { return answer };
+        let Some(before) = object(call).and_then(|object| self.before.get(&object)) else { return answer };
         if self.now >= before.at + self.settings.consistency_window {
             return answer;
         }
-        let old = ask(&mut before.aws, self.now, call);
+        let old = ask(&mut before.aws.clone(), self.now, call);
         if old == answer {
             return answer;
         }
@@ -91,7 +93,7 @@ impl State {
         if self.faults > 0 || self.stale.is_some() {
             let mut aws = self.aws.clone();
             let print = look(&mut aws, self.now, call);
-            self.before.insert(object, Before { at: self.now, aws, print });
+            Arc::make_mut(&mut self.before).insert(object, Before { at: self.now, aws, print });
         }
     }
 }

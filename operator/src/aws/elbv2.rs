@@ -12,7 +12,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
     TargetGroupAttribute, TargetGroupIpAddressTypeEnum, TargetTypeEnum,
 };
 use gatehouse_core::aws::{
-    AwsAnswer, AwsCall, DefaultAction, ListenerKind, ProtocolVersion, Refusal, RefusalClass, Target, host_condition,
+    AwsAnswer, AwsCall, CONTENT_TYPE, DefaultAction, ListenerKind, ProtocolVersion, Refusal, RefusalClass, Target,
+    host_condition,
 };
 
 use super::Failure;
@@ -256,8 +257,6 @@ fn not_found() -> Action {
         .build();
     Action::builder().r#type(ActionTypeEnum::FixedResponse).fixed_response_config(answer).build()
 }
-
-const CONTENT_TYPE: &str = "content-type";
 
 fn conditions(hosts: &BTreeSet<gatehouse_route::Host>, protocol: ProtocolVersion) -> Vec<RuleCondition> {
     let (values, regex) = host_condition(hosts);

@@ -96,7 +96,7 @@ pub(in crate::plan) fn default(view: &View<'_>, shard: &ShardKey, lb: &LoadBalan
 
 /// How many certificates the listener has of how many it may have, the default not counted.
 pub(super) fn quota(view: &View<'_>, shard: &ShardKey, region: &str) -> (usize, usize) {
-    let limit = view.observed.limits.get(region).and_then(|c| c.known()).map_or(25, |l| l.certificates);
+    let limit = view.observed.limits_of(region).certificates;
     let have = view.observed.shards.get(shard).and_then(|s| s.certificates.last()).map_or(0, BTreeSet::len);
     (have, usize::try_from(limit).unwrap_or(usize::MAX))
 }

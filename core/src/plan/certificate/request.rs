@@ -15,7 +15,7 @@ use crate::certificates::Certificates;
 use crate::desired::HostDesired;
 use crate::observed::Scope;
 use crate::plan::dns::public_zone;
-use crate::plan::{Draft, Lane, Order, View};
+use crate::plan::{Draft, Lane, Order, Urgency, View};
 use crate::time::Wall;
 
 use super::{certificate_for, may_use, mode, ours_for, tags, wake_at_wall};
@@ -182,6 +182,7 @@ pub(in crate::plan) fn plan(draft: &mut Draft<'_>, namespace: &str) {
             Lane::Scope(scope.clone()),
             vec![scope],
             Order::Aws { region, call },
+            Urgency::Awaited,
         );
     }
 }

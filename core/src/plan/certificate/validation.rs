@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::aws::{AwsCall, CertificateStatus, ChangeAction, Record, RecordChange, RecordData, ValidationRecord};
 use crate::observed::Scope;
 use crate::plan::dns::{public_zone, role};
-use crate::plan::{Draft, Lane, Order, View};
+use crate::plan::{Draft, Lane, Order, Urgency, View};
 
 use super::ours_for;
 
@@ -72,6 +72,7 @@ fn ensure(draft: &mut Draft<'_>, zone: &str, record: &ValidationRecord) {
                 Lane::Zone(zone.clone()),
                 vec![scope],
                 Order::Aws { region, call: AwsCall::ChangeRecords { zone, changes } },
+                Urgency::Awaited,
             );
         }
     }

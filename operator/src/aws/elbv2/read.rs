@@ -10,11 +10,11 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use futures::StreamExt as _;
 use gatehouse_core::aws::{
     AwsAnswer, DefaultAction, HealthCheck, Limits, Listener, ListenerKind, ListenerRule, LoadBalancer, ProtocolVersion,
-    RULES_PER_PAGE, TAGS_PER_CALL, Target, TargetGroup, TargetState, hosts_of_condition,
+    RULES_PER_PAGE, RuleCondition, TAGS_PER_CALL, Target, TargetGroup, TargetState, meaning,
 };
 use gatehouse_crds::keys;
 
-use super::{CONTENT_TYPE, Failure, TagMap, invalid};
+use super::{Failure, TagMap, invalid};
 
 pub(super) async fn limits(client: &Client) -> Result<AwsAnswer, Failure> {
     let mut all: BTreeMap<String, u32> = BTreeMap::new();
@@ -251,20 +251,10 @@ pub(super) async fn rules(client: &Client, listener: &str, known: &BTreeSet<Stri
     ))
 }
 
-/// A rule of a form that we do not write has no hosts for us: it is a stranger's, or was changed by hand.
 fn rule(rule: &sdk::Rule, tags: Option<&TagMap>) -> Option<ListenerRule> {
-    let conditions = rule.conditions();
-    let of_hosts = conditions.iter().find_map(|c| c.host_header_config());
-    let of_content = conditions.iter().find_map(|c| c.http_header_config());
-    let types = of_content.map_or(&[][..], |h| h.values());
-    let protocol = ProtocolVersion::of_content_types(types.iter().map(String::as_str));
-    let ours = conditions.len() == usize::from(of_hosts.is_some()) + usize::from(of_content.is_some())
-        && of_content.is_none_or(|h| h.http_header_name().is_some_and(|name| name.eq_ignore_ascii_case(CONTENT_TYPE)))
-        && rule.transforms().is_empty()
-        && protocol.is_some();
-    let hosts = of_hosts.filter(|_| ours).map_or_else(BTreeSet::new, |h| {
-        hosts_of_condition(h.values().iter().map(String::as_str), h.regex_values().iter().map(String::as_str))
-    });
+    let conditions = rule.conditions().iter().map(condition);
+    let transforms = rule.transforms().iter().map(|_| RuleCondition::Other);
+    let (hosts, protocol) = meaning(conditions.chain(transforms));
     let target_group = match rule.actions() {
         [only] => only.target_group_arn().map(str::to_owned).or_else(|| match only.forward_config()?.target_groups() {
             [group] => group.target_group_arn().map(str::to_owned),
@@ -275,11 +265,23 @@ fn rule(rule: &sdk::Rule, tags: Option<&TagMap>) -> Option<ListenerRule> {
     Some(ListenerRule {
         priority: rule.priority()?.parse().ok()?,
         hosts,
-        protocol: protocol.unwrap_or_default(),
+        protocol,
         target_group,
         cluster: tags.and_then(|t| t.get(keys::TAG_CLUSTER).cloned()),
         namespace: tags.and_then(|t| t.get(keys::TAG_NAMESPACE).cloned()),
     })
+}
+
+fn condition(condition: &sdk::RuleCondition) -> RuleCondition<'_> {
+    match (condition.host_header_config(), condition.http_header_config()) {
+        (Some(host), None) => RuleCondition::Host { values: host.values(), regex: host.regex_values() },
+        (None, Some(header)) => RuleCondition::Header {
+            name: header.http_header_name().unwrap_or(""),
+            values: header.values(),
+            regex: header.regex_values(),
+        },
+        _ => RuleCondition::Other,
+    }
 }
 
 pub(super) async fn listener_certificates(client: &Client, listener: &str) -> Result<AwsAnswer, Failure> {
