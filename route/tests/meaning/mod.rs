@@ -339,7 +339,7 @@ fn wanted(table: &RouteTable, size: u64, (own, kind): (&str, PathType), route: &
         to,
         grpc,
         timeout: route.timeout.as_text(),
-        body: Some(options.max_body_size.map_or(if grpc { 0 } else { size }, |own| own.bytes())),
+        body: Some(options.max_body_size.map_or(if grpc { 0 } else { size }, gatehouse_route::Size::bytes)),
         sets,
         adds,
         path: strips.then(rest).flatten(),
