@@ -55,6 +55,8 @@ impl Drop for Nginx {
         // Without their master they would go on.
         for pid in pids {
             let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
+            // The next nginx has the same ports.
+            until("a worker's end", || !Path::new(&format!("/proc/{pid}/exe")).exists());
         }
     }
 }

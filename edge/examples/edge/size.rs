@@ -45,7 +45,7 @@ pub fn measure() -> Vec<Value> {
         out.push(note(
             figure(format!("nginx's memory (PSS of master and worker), {hosts} hosts"), "MB", hosts, fresh),
             format!(
-                "after {RELOADS} reloads {after:.1} MB; nginx.conf {:.2} MB, the table's JSON {json:.2} MB",
+                "after {RELOADS} reloads {after:.1} MB; nginx.conf {:.3} MB, the table's JSON {json:.3} MB",
                 conf.len() as f64 / 1e6
             ),
         ));
