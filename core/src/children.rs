@@ -4,7 +4,7 @@
 //! child carries the hash of its fragment so that a new leader need not apply what already stands.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use gatehouse_crds::{NetworkPolicyPeer, keys};
@@ -15,6 +15,9 @@ use crate::desired::{BackendService, subnet_cidrs};
 use crate::identity::twin_name;
 use crate::settings::Settings;
 use crate::world::{ChildKey, ChildKind, World};
+
+/// Where a DNS cache on the node listens, by the convention of Kubernetes' own.
+const NODE_LOCAL_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 20, 10));
 
 /// Seconds an edge goes on serving after it was told to stop: longer than the deregistration delay.
 const DRAIN_SECONDS: u32 = 30;
@@ -287,7 +290,14 @@ fn edge_policy(world: &World, settings: &Settings, table: &RouteTable) -> Value 
         let from: Vec<Value> = readers.iter().map(|r| namespace(r)).collect();
         ingress.push(json!({ "from": from, "ports": [tcp(keys::METRICS_PORT)] }));
     }
-    let bits = if table.resolver.is_ipv4() { 32 } else { 128 };
+    // By address as well: EKS Auto Mode has DNS on the node and no pods of it, and some enforcers judge before a Service's
+    // address becomes a pod's.
+    let mut resolvers = vec![table.resolver];
+    if table.resolver.is_ipv4() && table.resolver != NODE_LOCAL_DNS {
+        resolvers.push(NODE_LOCAL_DNS);
+    }
+    let alone = |ip: &IpAddr| json!({ "ipBlock": { "cidr": format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 }) } });
+    let resolvers: Vec<Value> = resolvers.iter().map(alone).collect();
     let dns = json!([{ "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 53 }]);
     json!({
         "podSelector": { "matchLabels": edge_labels() },
@@ -300,7 +310,7 @@ fn edge_policy(world: &World, settings: &Settings, table: &RouteTable) -> Value 
                 "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "kube-system" } },
                 "podSelector": { "matchLabels": { "k8s-app": "kube-dns" } },
             }] },
-            { "to": [{ "ipBlock": { "cidr": format!("{}/{bits}", table.resolver) } }], "ports": dns },
+            { "to": resolvers, "ports": dns },
         ],
     })
 }

@@ -14,6 +14,7 @@ use crate::access::Routes;
 use crate::flags::Flags;
 use crate::metrics::Metrics;
 use crate::nginx::{self, Nginx};
+use crate::pace::{Falls, pause};
 use crate::signals::Stop;
 use crate::status::{Rejection, Status};
 use crate::table_file::TableFile;
@@ -24,6 +25,15 @@ const TAKES: Duration = Duration::from_secs(10);
 const OVERLAP: Duration = Duration::from_millis(150);
 /// What nginx refused may have had a passing cause (a port still in use, a full disk).
 const RETRY: Duration = Duration::from_secs(10);
+/// A table on which nginx has died is tried again, but each time is an outage.
+const RETRY_AFTER_FALL: Duration = Duration::from_secs(300);
+
+/// The last good configuration.
+struct Running {
+    hash: String,
+    /// When nginx began to serve, be it another table.
+    since: Instant,
+}
 
 /// The agent.
 pub struct Agent {
@@ -38,8 +48,11 @@ pub struct Agent {
     wanted: Option<(RouteTable, Instant)>,
     /// Not before this moment is nginx reloaded again.
     not_before: Instant,
-    /// nginx.conf as nginx runs it.
-    running: Option<String>,
+    /// What nginx.conf says and nginx has served; from then on there is a last good configuration.
+    running: Option<Running>,
+    falls: Falls,
+    /// When nginx is started again.
+    again: Option<Instant>,
     /// The last trouble with reading the file, to log it once.
     trouble: Option<String>,
 }
@@ -55,14 +68,30 @@ impl Agent {
     ) -> Agent {
         let file = TableFile::new(flags.table.clone());
         let not_before = Instant::now();
-        let (nginx, wanted, running, trouble) = (None, None, None, None);
-        Agent { program, flags, status, metrics, routes, file, nginx, wanted, not_before, running, trouble }
+        let (nginx, wanted, running, again, trouble) = (None, None, None, None, None);
+        let falls = Falls::default();
+        Agent {
+            program,
+            flags,
+            status,
+            metrics,
+            routes,
+            file,
+            nginx,
+            wanted,
+            not_before,
+            running,
+            falls,
+            again,
+            trouble,
+        }
     }
 
     /// Works until it is told to stop and nginx has ended.
     ///
     /// # Errors
-    /// If nginx ends by itself: the kubelet starts the pod's container again, which is simpler and safer than doing it here.
+    /// If nginx ends by itself again and again: then the kubelet starts the pod's container anew, with its own back-off
+    /// and where people look.
     pub async fn run(mut self, mut stop: watch::Receiver<Stop>) -> Result<()> {
         let mut tick = interval(Duration::from_millis(self.flags.interval));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,11 +99,9 @@ impl Agent {
         loop {
             tokio::select! {
                 biased;
-                status = ended(self.nginx.as_ref()) => {
-                    let said = self.nginx.as_ref().map(Nginx::last_words).unwrap_or_default();
-                    bail!("nginx ended by itself ({status}); its last words: {said:?}");
-                }
+                status = ended(self.nginx.as_ref()) => self.fell(&status)?,
                 () = moment(until) => break,
+                () = moment(self.again) => self.rise().await,
                 changed = stop.changed() => {
                     changed.context("the signal task is gone")?;
                     let asked = *stop.borrow_and_update();
@@ -95,10 +122,7 @@ impl Agent {
     /// Looks at the file. A content that is no table is told and forgotten.
     fn read(&mut self) {
         let content = match self.file.look() {
-            Ok(None) => {
-                self.trouble = None;
-                return;
-            }
+            Ok(None) => return,
             Ok(Some(content)) => {
                 self.trouble = None;
                 content
@@ -106,11 +130,11 @@ impl Agent {
             Err(error) => {
                 let text = error.to_string();
                 if self.trouble.as_ref() != Some(&text) {
-                    let path = self.file.path().display();
                     if error.kind() == ErrorKind::NotFound && self.running.is_none() {
-                        tracing::info!("waiting for the table {path}");
+                        tracing::info!("waiting for the table {}", self.file.path().display());
                     } else {
-                        tracing::warn!("table {path} cannot be read, the last good one stays: {text}");
+                        self.metrics.loaded(false);
+                        self.reject(None, format!("the table's file cannot be read: {text}"));
                     }
                     self.trouble = Some(text);
                 }
@@ -142,20 +166,23 @@ impl Agent {
     /// Brings the wanted table into nginx, if its time has come.
     async fn publish(&mut self) {
         let now = Instant::now();
-        let Some((table, since)) = self.wanted.take_if(|_| now >= self.not_before) else { return };
+        // After a fall the last good configuration comes first.
+        let due = now >= self.not_before && self.again.is_none();
+        let Some((table, since)) = self.wanted.take_if(|_| due) else { return };
         let hash = table.hash();
-        self.not_before = now + self.flags.gap();
-        match self.apply(&table, &hash).await {
+        let result = self.apply(&table, &hash).await;
+        let old_workers = self.nginx.as_ref().map_or(0, Nginx::old_workers);
+        self.metrics.old_workers(old_workers);
+        self.not_before = now + pause(self.flags.gap(), old_workers);
+        match result {
             Ok(()) => {
                 let took = since.elapsed();
                 self.metrics.reloaded(&hash, took.as_secs_f64());
                 self.metrics.forget(&self.routes.know(&table));
-                self.status.send_modify(|status| {
-                    status.served = Some(hash.clone());
-                    status.answering = true;
-                    status.reloads += 1;
-                });
-                self.metrics.answering(true);
+                let since = self.running.take().map_or_else(Instant::now, |running| running.since);
+                self.running = Some(Running { hash: hash.clone(), since });
+                self.status.send_modify(|status| status.reloads += 1);
+                self.serves(&hash);
                 self.accept();
                 let hosts: usize = table.ports.values().map(|port| port.hosts.len()).sum();
                 tracing::info!(hash, hosts, seconds = took.as_secs_f64(), "nginx serves the table");
@@ -163,19 +190,93 @@ impl Agent {
             Err(error) => {
                 self.metrics.reload_failed();
                 self.reject(Some(hash), format!("{error:#}"));
-                self.not_before = now + RETRY;
+                let fell = self.nginx.as_ref().is_some_and(Nginx::has_exited);
+                self.not_before = now + if fell && self.running.is_some() { RETRY_AFTER_FALL } else { RETRY };
                 self.wanted = Some((table, since));
             }
         }
     }
 
+    /// nginx has ended, and nobody told it to.
+    fn fell(&mut self, status: &str) -> Result<()> {
+        let said = self.nginx.take().map(|nginx| nginx.last_words()).unwrap_or_default();
+        let told = format!("nginx ended by itself ({status}); its last words: {said:?}");
+        // Without a configuration that has ever worked this is a refused table, which is told and tried again.
+        let Some(running) = &self.running else { return Ok(()) };
+        let lived = if self.again.is_some() { Duration::ZERO } else { running.since.elapsed() };
+        let Some(wait) = self.falls.next(lived) else { bail!("{told}, again and again") };
+        tracing::error!(seconds = wait.as_secs_f64(), "{told}; it is started again with the last good table");
+        self.again = Some(Instant::now() + wait);
+        self.metrics.answering(false);
+        self.status.send_modify(|status| {
+            status.served = None;
+            status.answering = false;
+            status.fallen = true;
+        });
+        Ok(())
+    }
+
+    /// Starts nginx with the last good configuration, which is what nginx.conf says.
+    async fn rise(&mut self) {
+        let Some(Running { hash, .. }) = &self.running else { return };
+        let hash = hash.clone();
+        self.metrics.restarted();
+        let conf = self.conf();
+        let result = match Nginx::start(&self.program, &self.flags.work_dir, &conf) {
+            Ok(nginx) => confirm(self.nginx.insert(nginx), &hash, Duration::ZERO).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => {
+                self.again = None;
+                self.running = Some(Running { hash: hash.clone(), since: Instant::now() });
+                self.serves(&hash);
+                tracing::info!(hash, "nginx serves again");
+            }
+            Err(error) => {
+                tracing::error!("nginx does not come up again: {error:#}");
+                // Its end is the next fall, which waits longer. Without a process there is none to wait for.
+                self.again = Some(Instant::now() + RETRY);
+                if let Some(nginx) = &self.nginx {
+                    nginx.terminate();
+                }
+            }
+        }
+    }
+
+    fn serves(&self, hash: &str) {
+        self.metrics.answering(true);
+        self.status.send_modify(|status| {
+            status.served = Some(hash.to_owned());
+            status.answering = true;
+            status.fallen = false;
+        });
+    }
+
+    fn conf(&self) -> PathBuf {
+        self.flags.work_dir.join("nginx.conf")
+    }
+
     async fn apply(&mut self, table: &RouteTable, hash: &str) -> Result<()> {
         let text = render(table);
-        let conf = self.flags.work_dir.join("nginx.conf");
-        let next = self.flags.work_dir.join("nginx.conf.next");
-        std::fs::write(&next, &text).with_context(|| format!("{} cannot be written", next.display()))?;
-        nginx::test(&self.program, &self.flags.work_dir, &next).await?;
-        std::fs::rename(&next, &conf).with_context(|| format!("{} cannot be replaced", conf.display()))?;
+        let conf = self.conf();
+        let (next, last) = (conf.with_extension("conf.next"), conf.with_extension("conf.last"));
+        let written = std::fs::write(&next, &text).with_context(|| format!("{} cannot be written", next.display()));
+        let tested = match written {
+            Ok(()) => nginx::test(&self.program, &self.flags.work_dir, &next).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = tested {
+            // Half of a file on a full disk would keep it full.
+            let _ = std::fs::remove_file(&next);
+            return Err(error);
+        }
+        // By names alone: to put the old one back must not need room on the disk.
+        let replaced = |path: &std::path::Path| format!("{} cannot be replaced", path.display());
+        if self.running.is_some() {
+            std::fs::rename(&conf, &last).with_context(|| replaced(&last))?;
+        }
+        std::fs::rename(&next, &conf).with_context(|| replaced(&conf))?;
         self.routes.expect(table);
         let result = match &self.nginx {
             None => {
@@ -187,11 +288,9 @@ impl Agent {
                 Err(gone) => Err(gone),
             },
         };
-        match (&result, &self.running) {
-            (Ok(()), _) => self.running = Some(text),
-            // nginx runs the old configuration on; the file must say the same.
-            (Err(_), Some(old)) => std::fs::write(&conf, old).context("the last good nginx.conf cannot be put back")?,
-            (Err(_), None) => {}
+        // nginx runs the old configuration on; the file must say the same.
+        if result.is_err() && self.running.is_some() {
+            std::fs::rename(&last, &conf).context("the last good nginx.conf cannot be put back")?;
         }
         result
     }
@@ -217,7 +316,7 @@ impl Agent {
     }
 
     async fn stop(self, mut stop: watch::Receiver<Stop>) -> Result<()> {
-        let Some(nginx) = self.nginx else { return Ok(()) };
+        let Some(nginx) = self.nginx.filter(|nginx| !nginx.has_exited()) else { return Ok(()) };
         tracing::info!("drained; nginx finishes its requests");
         nginx.quit();
         let asked = stop.borrow_and_update().asked;

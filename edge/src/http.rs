@@ -37,7 +37,9 @@ type Shared = State<watch::Receiver<Status>>;
 type Text = (StatusCode, String);
 
 fn why(status: &Status) -> &'static str {
-    if status.served.is_none() {
+    if status.fallen {
+        "nginx ended and is started again"
+    } else if status.served.is_none() {
         "waiting for a table"
     } else if !status.answering {
         "nginx does not answer"

@@ -4,14 +4,19 @@
 //! table file --look--> RouteTable --render--> nginx.conf --nginx -t--> start or HUP --ask workers--> reported hash
 //! ```
 //!
-//! It is PID 1 of the edge pod, holds no Kubernetes token and knows only the `route` crate.
+//! It holds no Kubernetes token and knows only the `route` crate. PID 1 of the edge pod is the same program as [`init`],
+//! which starts the agent and outlives it.
 
 mod access;
 mod agent;
 mod flags;
 mod http;
+mod init;
 mod metrics;
 mod nginx;
+mod pace;
+mod processes;
+mod server;
 mod signals;
 mod status;
 mod table_file;
@@ -36,8 +41,7 @@ async fn main() -> ExitCode {
         eprintln!("gatehouse-edge: {error:#}");
         return ExitCode::from(2);
     }
-    let result = run(flags).await;
-    nginx::reap_orphans();
+    let result = if init::is_agent() { run(flags).await } else { init::run(&flags).await };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -71,7 +75,7 @@ async fn run(flags: Flags) -> Result<()> {
         let address = (flags.bind, port);
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("{flag} {port} on {} is not free", flags.bind))?;
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(server::serve(listener, router));
     }
     let routes = access::Routes::default();
     access::listen(routes.clone(), metrics.clone(), flags.access_log_rate)?;

@@ -44,6 +44,8 @@ pub struct Metrics {
     table: IntGaugeVec,
     rejected: IntGauge,
     nginx_up: IntGauge,
+    restarts: IntCounter,
+    old_workers: IntGauge,
     reload_seconds: Gauge,
     requests: IntCounterVec,
     seconds: HistogramVec,
@@ -78,6 +80,14 @@ impl Metrics {
                 "1 while the present table cannot be served and an older one is.",
             )?,
             nginx_up: IntGauge::new("gatehouse_edge_nginx_up", "1 while nginx answers on loopback.")?,
+            restarts: IntCounter::new(
+                "gatehouse_edge_nginx_restarts_total",
+                "Starts of nginx after it had ended by itself.",
+            )?,
+            old_workers: IntGauge::new(
+                "gatehouse_edge_old_workers",
+                "Workers of former configurations that still had connections after the last reload.",
+            )?,
             reload_seconds: Gauge::new(
                 "gatehouse_edge_last_reload_duration_seconds",
                 "From the new table's reading to the workers answering its hash.",
@@ -130,6 +140,8 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.table.clone()))?;
         metrics.registry.register(Box::new(metrics.rejected.clone()))?;
         metrics.registry.register(Box::new(metrics.nginx_up.clone()))?;
+        metrics.registry.register(Box::new(metrics.restarts.clone()))?;
+        metrics.registry.register(Box::new(metrics.old_workers.clone()))?;
         metrics.registry.register(Box::new(metrics.reload_seconds.clone()))?;
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
@@ -161,6 +173,16 @@ impl Metrics {
     /// Whether nginx answers.
     pub fn answering(&self, yes: bool) {
         self.nginx_up.set(i64::from(yes));
+    }
+
+    /// nginx is started after it had ended by itself.
+    pub fn restarted(&self) {
+        self.restarts.inc();
+    }
+
+    /// Workers of former configurations.
+    pub fn old_workers(&self, count: u32) {
+        self.old_workers.set(i64::from(count));
     }
 
     /// nginx has answered a request.

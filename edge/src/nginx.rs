@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use gatehouse_route::INTERNAL_PORT;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+use crate::processes::children_of;
 
 /// Lines of nginx's error log that are kept to explain a failed reload.
 const KEPT_LINES: usize = 20;
@@ -143,6 +145,11 @@ impl Nginx {
         !self.has_exited() && served().await.is_ok_and(|answer| answer == hash)
     }
 
+    /// Workers of former configurations that still have connections. There is one worker of the present one.
+    pub fn old_workers(&self) -> u32 {
+        u32::try_from(children_of(self.pid).len().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
     /// Why the last reload or start failed, once nginx has said its last word on it.
     pub fn refusal(&self) -> Option<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -188,11 +195,6 @@ pub async fn served() -> io::Result<String> {
         }
     };
     timeout(Duration::from_secs(2), ask).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-/// As PID 1 the agent inherits orphans: nginx's workers when their master died. Called when nginx is gone.
-pub fn reap_orphans() {
-    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
 }
 
 fn log_line(line: &str) {

@@ -10,6 +10,8 @@ pub struct Status {
     pub served: Option<String>,
     /// Why the file's present content is not served.
     pub rejected: Option<Rejection>,
+    /// Whether nginx has ended by itself and is not up again.
+    pub fallen: bool,
     /// Whether nginx answers on loopback.
     pub answering: bool,
     /// Whether the end has begun.

@@ -42,10 +42,11 @@ impl TableFile {
     /// The content, if it differs from what this returned last.
     ///
     /// # Errors
-    /// When the file cannot be read; the next look tries again. A missing file is an error of kind `NotFound`.
+    /// When the file is not there (kind `NotFound`), and once for a content that cannot be read. What is readable again
+    /// afterwards is new.
     pub fn look(&mut self) -> io::Result<Option<String>> {
         self.looks = self.looks.wrapping_add(1);
-        let meta = fs::metadata(&self.path)?;
+        let meta = fs::metadata(&self.path).inspect_err(|_| (self.seen, self.content) = (None, None))?;
         let stamp = Stamp {
             device: meta.dev(),
             inode: meta.ino(),
@@ -55,17 +56,22 @@ impl TableFile {
         if self.seen.as_ref() == Some(&stamp) && !self.looks.is_multiple_of(BLIND_LOOKS) {
             return Ok(None);
         }
-        let mut content = String::new();
-        File::open(&self.path)?.take(MAX_BYTES + 1).read_to_string(&mut content)?;
-        if content.len() as u64 > MAX_BYTES {
-            return Err(io::Error::other(format!("is larger than {MAX_BYTES} bytes")));
-        }
         self.seen = Some(stamp);
+        let content = self.read().inspect_err(|_| self.content = None)?;
         if self.content.as_ref() == Some(&content) {
             return Ok(None);
         }
         self.content = Some(content.clone());
         Ok(Some(content))
+    }
+
+    fn read(&self) -> io::Result<String> {
+        let mut content = String::new();
+        File::open(&self.path)?.take(MAX_BYTES + 1).read_to_string(&mut content)?;
+        if content.len() as u64 > MAX_BYTES {
+            return Err(io::Error::other(format!("is larger than {MAX_BYTES} bytes")));
+        }
+        Ok(content)
     }
 }
 
@@ -103,7 +109,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("table.json");
         fs::write(&path, vec![b' '; MAX_BYTES as usize + 1]).unwrap();
-        let fault = TableFile::new(path).look().unwrap_err().to_string();
-        assert_eq!(fault, "is larger than 4194304 bytes");
+        let mut file = TableFile::new(path.clone());
+        assert_eq!(file.look().unwrap_err().to_string(), "is larger than 4194304 bytes");
+        assert_eq!(file.look().unwrap(), None, "told once");
+        fs::write(&path, [0xff]).unwrap();
+        assert_eq!(file.look().unwrap_err().kind(), ErrorKind::InvalidData);
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(file.look().unwrap().as_deref(), Some("{}"));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(file.look().unwrap_err().kind(), ErrorKind::NotFound);
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(file.look().unwrap().as_deref(), Some("{}"), "what is back is new");
     }
 }

@@ -65,7 +65,11 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         simple("keepalive_min_timeout", [Arg::Word("10s")]),
         simple("keepalive_requests", [Arg::Number(100_000)]),
         simple("large_client_header_buffers", [Arg::Number(4), Arg::Word("32k")]),
+        // A load balancer sends a head at once. A body comes as fast as the client's own.
+        simple("client_header_timeout", [Arg::Word("15s")]),
         simple("client_body_timeout", [Arg::Word("60s")]),
+        // What timed out must not hold its buffers in the kernel until the other side is asked for the last time.
+        simple("reset_timedout_connection", [Arg::Word("on")]),
         simple("client_body_temp_path", [Arg::Word("/tmp/client_body")]),
         simple("proxy_temp_path", [Arg::Word("/tmp/proxy")]),
         simple("fastcgi_temp_path", [Arg::Word("/tmp/fastcgi")]),
@@ -83,10 +87,17 @@ fn http(table: &RouteTable) -> Vec<Directive> {
         simple("resolver_timeout", [Arg::Word("2s")]),
         simple("real_ip_header", [Arg::Word("X-Forwarded-For")]),
         simple("real_ip_recursive", [Arg::Word("on")]),
+        // WebSocket and nothing else. A backend that took `Upgrade: h2c` would get a tunnel from the client, and no route's
+        // rule would hold for what comes through it.
         block(
             "map",
-            [Arg::Word("$http_upgrade"), Arg::Word("$edge_connection")],
-            vec![simple("default", [Arg::Word("upgrade")]), entry("", [quoted("")])],
+            [Arg::Word("$http_upgrade"), Arg::Word("$edge_upgrade")],
+            vec![entry("websocket", [quoted("websocket")]), simple("default", [quoted("")])],
+        ),
+        block(
+            "map",
+            [Arg::Word("$edge_upgrade"), Arg::Word("$edge_connection")],
+            vec![entry("websocket", [quoted("upgrade")]), simple("default", [quoted("")])],
         ),
         simple("proxy_http_version", [Arg::Word("1.1")]),
         simple("proxy_connect_timeout", [Arg::Word("3s")]),
@@ -351,7 +362,8 @@ fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<Found<'_>>> {
                     out.insert(Location::Below("/".into()), Some(found));
                 } else {
                     out.entry(Location::Exact(base.as_text())).or_insert(Some(found));
-                    out.insert(Location::Below(format!("{base}/")), Some(found));
+                    // `/foo` and `/foo/` are one prefix. The operator merges them; of two, the first has all of it.
+                    out.entry(Location::Below(format!("{base}/"))).or_insert(Some(found));
                 }
             }
         }
@@ -375,6 +387,12 @@ fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<Found<'_>>> {
         let rest = longest_prefix(routes, &bare);
         out.insert(Location::Exact(bare), rest);
     }
+    // What lies below it is the platform's, also where a Prefix route stands at its edge: nginx refuses a location that
+    // stands twice, and with it the whole table.
+    out.retain(|location, _| {
+        let (Location::Exact(path) | Location::Below(path)) = location;
+        !path.starts_with(RESERVED_PREFIX)
+    });
     out.entry(Location::Below("/".into())).or_insert(None);
     out
 }
@@ -386,5 +404,6 @@ fn longest_prefix<'a>(routes: &'a HostRoutes, path: &str) -> Option<Found<'a>> {
         .routes
         .iter()
         .filter(|((prefix, path_type), _)| *path_type == PathType::Prefix && prefix.is_prefix_of(path))
+        .rev()
         .max_by_key(|((prefix, _), _)| prefix.without_final_slash().as_str().len())
 }

@@ -117,7 +117,10 @@ fn nginx_takes_the_largest_and_the_smallest_of_everything() {
             with(&path(first), "Prefix", &many, &all)
         };
         let (grpc, h2c) = (short(speaks("g", "GRPC")), speaks("h", "H2C"));
-        let _agent = serve(vec![largest, smallest, grpc, h2c, with(&path("r"), "Prefix", &[], &away)]);
+        // At the edge of the platform's own paths, not below it.
+        let bare = route("/.well-known/gatehouse", "Prefix", &to("web"));
+        let _agent = serve(vec![largest, smallest, grpc, h2c, bare, with(&path("r"), "Prefix", &[], &away)]);
+        assert_eq!(get(HOST, "/.well-known/gatehouse/x").body.len(), 16, "the table's hash");
         let asked = format!("{}/x", path("l"));
         eventually("the backend", || get(HOST, &asked).code == 200);
         let answer = get(HOST, &asked);

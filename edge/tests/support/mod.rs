@@ -1,11 +1,12 @@
 //! What the tests stand on: a network namespace, the agent, backends, a DNS server and a client, all on loopback.
 
+pub mod dns;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use gatehouse_route::RouteTable;
 use serde_json::{Value, json};
 
 pub const TRAFFIC: u16 = 8080;
-pub const DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 5, 53);
+pub use dns::DNS;
 const INSIDE: &str = "GATEHOUSE_EDGE_TEST_INSIDE";
 
 /// A /tmp of its own for nginx's fixed paths there, unless the programs themselves live below /tmp.
@@ -111,19 +112,34 @@ pub struct Agent {
 impl Agent {
     pub fn start(args: &[&str]) -> Agent {
         let dir = tempfile::tempdir().unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_gatehouse-edge"))
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_gatehouse-edge"));
+        let nginx = PathBuf::from(std::env::var_os("GATEHOUSE_NGINX").unwrap());
+        let work = dir.path().to_owned();
+        Agent::start_with(dir, &work, (program, &nginx), args, |_| ())
+    }
+
+    /// With these programs, nginx.conf in `work`, the table and the log in `dir`.
+    pub fn start_with(
+        dir: tempfile::TempDir,
+        work: &std::path::Path,
+        (program, nginx): (&std::path::Path, &std::path::Path),
+        args: &[&str],
+        more: impl FnOnce(&mut Command),
+    ) -> Agent {
+        let mut command = Command::new(program);
+        command
             .arg("--table")
             .arg(dir.path().join("table.json"))
             .arg("--nginx")
-            .arg(std::env::var_os("GATEHOUSE_NGINX").unwrap())
+            .arg(nginx)
             .arg("--work-dir")
-            .arg(dir.path())
+            .arg(work)
             .args(["--bind", "127.0.0.1"])
             .args(args)
             .stdin(Stdio::null())
-            .stdout(std::fs::File::create(dir.path().join("stdout")).unwrap())
-            .spawn()
-            .unwrap();
+            .stdout(std::fs::File::create(dir.path().join("stdout")).unwrap());
+        more(&mut command);
+        let child = command.spawn().unwrap();
         let agent = Agent { child, dir };
         eventually("the admin port", || admin("/livez").is_some());
         agent
@@ -150,8 +166,22 @@ impl Agent {
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
+        kill(self.child.id().cast_signed(), signal);
+    }
+
+    /// The agent proper, which the started process keeps.
+    pub fn pid(&self) -> i32 {
+        children(self.child.id().cast_signed())[0]
+    }
+
+    /// nginx's master.
+    pub fn master(&self) -> i32 {
+        children(self.pid())[0]
+    }
+
+    /// What /status tells.
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&admin("/status").unwrap().body).unwrap()
     }
 
     pub fn wait(&mut self) -> ExitStatus {
@@ -169,6 +199,15 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+pub fn children(pid: i32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+pub fn kill(pid: i32, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
 /// Fails after 15 s.
@@ -289,14 +328,7 @@ pub fn pods(names: &'static [&'static str], serve: fn(&'static str, TcpListener)
         let listener = TcpListener::bind((address, 9000)).unwrap();
         thread::spawn(move || serve(name, listener));
     }
-    let zone = Arc::new(zone);
-    let socket = UdpSocket::bind((DNS, 53)).unwrap();
-    thread::spawn(move || {
-        let mut query = [0; 512];
-        while let Ok((len, from)) = socket.recv_from(&mut query) {
-            let _ = socket.send_to(&dns_answer(&query[..len], &zone), from);
-        }
-    });
+    dns::serve(zone);
 }
 
 pub fn backend(name: &str, stream: TcpStream) {
@@ -354,43 +386,4 @@ pub fn backend(name: &str, stream: TcpStream) {
             return;
         }
     }
-}
-
-/// A for `<service>.team-a...`, SRV with port 9000 for `_http._tcp.<service>.team-a...`, NXDOMAIN for the rest.
-fn dns_answer(query: &[u8], zone: &BTreeMap<String, Vec<Ipv4Addr>>) -> Vec<u8> {
-    let mut labels = Vec::new();
-    let mut at = 12;
-    while query[at] != 0 {
-        let len = usize::from(query[at]);
-        labels.push(String::from_utf8_lossy(&query[at + 1..at + 1 + len]).to_lowercase());
-        at += len + 1;
-    }
-    let question_end = at + 5;
-    let (kind, name) = (query[at + 2], labels.join("."));
-    let data = match kind {
-        1 => zone.get(&name).map(|addresses| addresses.iter().map(|a| a.octets().to_vec()).collect()),
-        33 => name.strip_prefix("_http._tcp.").filter(|target| zone.contains_key(*target)).map(|target| {
-            let mut data = vec![0, 0, 0, 1];
-            data.extend(9000_u16.to_be_bytes());
-            for label in target.split('.') {
-                data.push(u8::try_from(label.len()).unwrap());
-                data.extend(label.as_bytes());
-            }
-            data.push(0);
-            vec![data]
-        }),
-        _ => None,
-    };
-    let data: Option<Vec<Vec<u8>>> = data;
-    let known = data.is_some();
-    let count = u8::try_from(data.iter().flatten().count()).unwrap();
-    let mut out = query[..2].to_vec();
-    out.extend([0x85, if known { 0x80 } else { 0x83 }, 0, 1, 0, count, 0, 0, 0, 0]);
-    out.extend(&query[12..question_end]);
-    for data in data.into_iter().flatten() {
-        out.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 5]);
-        out.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
-        out.extend(data);
-    }
-    out
 }

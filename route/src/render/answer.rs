@@ -36,6 +36,22 @@ fn speech(protocol: BackendProtocol) -> Speech {
     }
 }
 
+/// What clients write to be taken for the load balancer or for another request than the one that was judged: nothing
+/// behind the edge gets it. `Proxy` becomes a variable of CGI programs; `HTTP2-Settings` belongs to an upgrade that the
+/// edge does not do.
+const CLEARED: [&str; 10] = [
+    "Forwarded",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Server",
+    "X-Original-URL",
+    "X-Original-URI",
+    "X-Original-Host",
+    "X-Original-Method",
+    "X-Rewrite-URL",
+    "Proxy",
+    "HTTP2-Settings",
+];
+
 /// What the backend is told of the request. nginx drops these in a location that sets a header of its own, so there
 /// they are written again.
 pub(super) fn forwarded(protocol: BackendProtocol) -> Vec<Directive> {
@@ -44,7 +60,7 @@ pub(super) fn forwarded(protocol: BackendProtocol) -> Vec<Directive> {
     let mut out = vec![header("Host", "$host")];
     // HTTP/2 has no word for a change of protocol: backends end a stream that brings these.
     if protocol == BackendProtocol::Http {
-        out.extend([header("Upgrade", "$http_upgrade"), header("Connection", "$edge_connection")]);
+        out.extend([header("Upgrade", "$edge_upgrade"), header("Connection", "$edge_connection")]);
     }
     out.extend([
         header("X-Forwarded-For", "$http_x_forwarded_for"),
@@ -52,8 +68,8 @@ pub(super) fn forwarded(protocol: BackendProtocol) -> Vec<Directive> {
         header("X-Forwarded-Port", "$http_x_forwarded_port"),
         header("X-Forwarded-Host", "$host"),
         header("X-Real-IP", "$remote_addr"),
-        simple(set, [quoted("Forwarded"), quoted("")]),
     ]);
+    out.extend(CLEARED.map(|name| simple(set, [quoted(name), quoted("")])));
     out
 }
 

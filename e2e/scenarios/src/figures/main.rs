@@ -40,6 +40,12 @@ const PARTS: &[Part] = &[
         says: "Calls while nothing changes, in virtual time: engine and model of AWS.",
         measure: still::idle,
     },
+    Part {
+        name: "edge",
+        says: "One edge without a cluster: nginx's memory and reloads by number of hosts, and our configuration beside one \
+               written by hand for the same 50 hosts, by turns.",
+        measure: still::edge,
+    },
     Part { name: "size", says: "The release binary.", measure: still::size },
     Part {
         name: "one-more-app",

@@ -1,4 +1,4 @@
-//! What needs no cluster: the engine alone, a quiet day in virtual time, the size of the program.
+//! What needs no cluster: the engine alone, a quiet day in virtual time, one edge, the size of the program.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::figure::{Figure, Scene};
 
-/// A line of `core/examples/bench.rs` or `idle.rs`.
+/// A line of `core/examples/bench.rs` or `idle.rs`, or of `edge/examples/edge`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -26,7 +26,7 @@ struct Line {
     note: String,
 }
 
-/// Runs an example of core that prints its figures as JSON lines.
+/// Runs an example that prints its figures as JSON lines.
 fn example(name: &str) -> Result<Vec<Figure>> {
     let program = binary(&format!("examples/{name}"))?;
     let out = Command::new(&program).arg("--json").output().with_context(|| format!("run {}", program.display()))?;
@@ -50,6 +50,11 @@ pub fn engine() -> Result<Vec<Figure>> {
 /// Calls while nothing changes.
 pub fn idle() -> Result<Vec<Figure>> {
     example("idle")
+}
+
+/// nginx by number of hosts, and what our configuration costs.
+pub fn edge() -> Result<Vec<Figure>> {
+    example("edge")
 }
 
 /// The release program, without symbols.
