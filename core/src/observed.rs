@@ -212,6 +212,8 @@ pub struct ShardObserved {
     pub certificates: Cell<BTreeSet<String>>,
     /// Since when the listener has had no rule.
     pub emptied_at: Option<Mono>,
+    /// How many hosts the rules of each installation carry, those for gRPC not counted.
+    pub carried: BTreeMap<String, usize>,
 }
 
 impl ShardObserved {
@@ -231,6 +233,18 @@ impl ShardObserved {
     pub(crate) fn count_rules(&mut self, now: Mono) {
         let empty = self.rules.last().is_some_and(BTreeMap::is_empty);
         self.emptied_at = empty.then(|| self.emptied_at.unwrap_or(now));
+        self.count_carried();
+    }
+
+    /// Keeps how many hosts the rules carry.
+    pub(crate) fn count_carried(&mut self) {
+        let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
+        for rule in self.rules.last().into_iter().flat_map(BTreeMap::values) {
+            if let Some(cluster) = rule.cluster.as_ref().filter(|_| rule.protocol == ProtocolVersion::Http1) {
+                *carried.entry(cluster).or_default() += rule.hosts.len();
+            }
+        }
+        self.carried = carried.into_iter().map(|(cluster, hosts)| (cluster.to_owned(), hosts)).collect();
     }
 }
 

@@ -147,6 +147,7 @@ impl Engine {
                 if gone {
                     observed.listeners.set(now, BTreeMap::new());
                     observed.rules.set(now, BTreeMap::new());
+                    observed.count_carried();
                 }
             }
             (Scope::Listeners(shard), AwsAnswer::Listeners(found)) => o.shard_mut(shard).listeners.set(now, found),
@@ -254,6 +255,7 @@ impl Engine {
                 let observed = o.shard_mut(shard);
                 if made.contains_key(&crate::aws::ListenerKind::Https) {
                     observed.rules.set(now, BTreeMap::new());
+                    observed.count_carried();
                     observed.certificates.set(now, BTreeSet::new());
                 }
                 observed.listeners.update(now, |have| have.extend(made));
@@ -274,6 +276,7 @@ impl Engine {
                 observed.listeners.update(now, |have| have.retain(|_, l| l.arn != *listener));
                 // Its rules went with it.
                 observed.rules.set(now, BTreeMap::new());
+                observed.count_carried();
             }
             (AwsCall::AddListenerCertificates { certificate, .. }, Scope::ListenerCertificates(shard), _) => {
                 o.shard_mut(shard).certificates.update(now, |have| {
@@ -328,6 +331,7 @@ impl Engine {
                         rule.hosts = hosts.clone();
                     }
                 });
+                observed.count_carried();
             }
             (AwsCall::DeleteRule { rule }, Scope::Rules(shard), _) => {
                 let observed = o.shard_mut(shard);

@@ -140,7 +140,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
     if status != claim.status {
         let placed = status.placement.iter().any(|(lb, p)| {
             claim.status.placement.get(lb).is_none_or(|before| before.shard != p.shard)
-                && super::placement::carried(&view, namespace, host, lb).is_none()
+                && super::placement::crowded(&view, namespace, host, lb, p)
         });
         let write = KubeWrite::ClaimStatus {
             name: name.into(),

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use gatehouse_crds::{AdmittedApp, BackendProtocol, ClaimState, Placement, Tls, keys};
 use gatehouse_route::Host;
 
-use crate::aws::ProtocolVersion;
 use crate::desired::HostDesired;
 use crate::identity::{ShardKey, claim_name};
 use crate::time::Mono;
@@ -19,6 +18,9 @@ use super::{Draft, NamespaceLoad, ShardLoad, View};
 
 /// Seconds an ALB keeps an idle client's connection unless told otherwise.
 const CLIENT_KEEP_ALIVE: u64 = 3_600;
+
+/// Most writes to Kubernetes that are under way at once, and so most hosts that may be placed at the same moment.
+const AT_ONCE: u32 = 32;
 
 /// The shards a placement speaks of: where to, and where from.
 pub(crate) fn shards<'a>(load_balancer: &'a str, placement: &Placement) -> impl Iterator<Item = ShardKey> + use<'a> {
@@ -79,7 +81,7 @@ pub(super) fn place(
 }
 
 /// Where the prewired wildcard stands that carries the host: it needs no room of its own there.
-pub(super) fn carried(view: &View<'_>, namespace: &str, host: &Host, name: &str) -> Option<Placement> {
+fn carried(view: &View<'_>, namespace: &str, host: &Host, name: &str) -> Option<Placement> {
     let wildcard = host.parent_wildcard().filter(|_| !host.is_wildcard())?;
     let ready = view.reviews.get(namespace)?.rulebook.prewired.get(&wildcard)? == name;
     let claim = view.world.claims.get(&claim_name(&wildcard)).filter(|c| ready && c.spec.namespace == namespace)?;
@@ -223,8 +225,7 @@ fn free_rules(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts) -> Opti
     let observed = view.observed.shards.get(shard)?;
     let stands = observed.load_balancer.last().and_then(Option::as_ref).is_some_and(|alb| alb.active);
     let rules = observed.rules.last().filter(|_| stands)?;
-    let ours = rules.values().filter(|r| r.cluster.as_ref() == Some(&view.settings.cluster_id.0));
-    let carried = ours.filter(|r| r.protocol == ProtocolVersion::Http1).map(|r| r.hosts.len()).sum();
+    let carried = observed.carried.get(&view.settings.cluster_id.0).copied().unwrap_or(0);
     let placed = usize::try_from(view.load.get(shard).map_or(0, ShardLoad::hosts)).unwrap_or(usize::MAX);
     let quota = usize::try_from(quotas(view, lb).rules).unwrap_or(usize::MAX);
     u32::try_from(quota.saturating_sub(rules.len() + placed.saturating_sub(carried) + 1)).ok()
@@ -250,6 +251,18 @@ pub(super) fn overfull(view: &View<'_>, shard: &ShardKey, lb: &LoadBalancerFacts
     let quota = quotas(view, lb).rules;
     let used = view.load.get(shard).map_or(0, ShardLoad::rules) + foreign_rules(view, shard);
     (used > quota).then(|| format!("rules {used}/{quota} on shard {}", shard.index))
+}
+
+/// Whether hosts that are placed on a shard at the same moment must see each other: the first of a namespace there, and
+/// all where not everything that may be under way fits as it is.
+pub(super) fn crowded(view: &View<'_>, namespace: &str, host: &Host, name: &str, placement: &Placement) -> bool {
+    let Some(lb) = view.world.load_balancers.get(name) else { return false };
+    let Some(shard) = shards(name, placement).next() else { return false };
+    if carried(view, namespace, host, name).is_some() {
+        return false;
+    }
+    let home = view.load.get(&shard).is_some_and(|load| load.namespaces.contains_key(namespace));
+    !home || free_rules(view, &shard, lb).is_none_or(|free| free < AT_ONCE)
 }
 
 /// The quota model: whether the shard can take what the namespace has there `with` more, and still has a spare rule to
@@ -325,7 +338,7 @@ fn foreign_rules(view: &View<'_>, shard: &ShardKey) -> u32 {
 
 /// The account's numbers, or AWS's defaults until they are read.
 pub(super) fn quotas(view: &View<'_>, lb: &LoadBalancerFacts) -> crate::aws::Limits {
-    view.observed.limits_of(&lb.spec.region)
+    view.observed.limits.get(&lb.spec.region).and_then(|c| c.last()).cloned().unwrap_or_default()
 }
 
 /// When a shard that nothing stands on any more may be taken down. The first one stays.

@@ -313,8 +313,8 @@ fn an_end_is_announced_and_a_longer_certificate_takes_over() {
     sim.stranger(DeleteCertificate { certificate_arn: first });
 }
 
-#[test]
-fn certificates_beyond_the_quota_are_held_and_told() {
+/// Twenty-six namespaces, a host and, if they are there before it, a certificate each.
+fn crowd(before: bool) -> Sim {
     let mut sim = Sim::new(settings(), aws());
     sim.cluster.load_balancer("public", BALANCER);
     for i in 0..26 {
@@ -322,16 +322,38 @@ fn certificates_beyond_the_quota_are_held_and_told() {
         sim.cluster.namespace(&namespace);
         sim.cluster.service(&namespace, "web", 8080);
         sim.cluster.policy(&namespace, &policy(&namespace, &format!("[{host}]")));
-        import(&mut sim, &[&host], 365 * DAY);
+        if before {
+            import(&mut sim, &[&host], 365 * DAY);
+        }
         sim.cluster.app(&namespace, "app", &app(&format!("[{host}]"), "web"));
     }
+    sim
+}
+
+#[test]
+fn a_certificate_beyond_the_quota_opens_another_alb() {
+    let mut sim = crowd(true);
     sim.run(400_000);
+    assert!((0..26).all(|i| ready(&sim, &format!("n{i:02}"), "app")), "{}", sim.tail());
+    assert_eq!(sim.aws.essence()["loadBalancers"].as_object().unwrap().len(), 2);
+}
+
+/// A host has its place before its certificate is there: then it waits for room.
+#[test]
+fn certificates_beyond_the_quota_are_held_and_told() {
+    let mut sim = crowd(false);
+    sim.run(60_000);
+    for i in 0..26 {
+        import(&mut sim, &[&format!("w.n{i:02}.example.com")], 365 * DAY);
+    }
+    sim.run(800_000);
     let told: Vec<Condition> = (0..26)
         .map(|i| condition(&sim, &format!("n{i:02}"), "app", "CertificateReady"))
         .filter(|c| c.status == ConditionStatus::False)
         .collect();
-    assert_eq!(told.len(), 1, "{told:?}\n{}", sim.tail());
-    assert_eq!(told[0].reason, "QuotaExceeded");
+    // The default is no certificate of theirs, and one slot stays free.
+    assert_eq!(told.len(), 2, "{told:?}\n{}", sim.tail());
+    assert!(told.iter().all(|c| c.reason == "QuotaExceeded"));
     assert!(told[0].message.contains("24 of 25"), "{}", told[0].message);
     let held = &sim.cluster.world.load_balancers["public"].status.held;
     assert!(held.iter().any(|h| h.contains("24 of 25")), "{held:?}");
