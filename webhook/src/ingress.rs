@@ -50,11 +50,10 @@ pub(crate) fn validate(world: &World, request: &Request, now: Wall) -> (Answer, 
 /// Whether an update leaves everything that is looked at as it was.
 fn changes_nothing(request: &Request) -> bool {
     let looked_at = |object: &Value| {
-        let mut annotations = object["metadata"]["annotations"].clone();
-        if let Some(all) = annotations.as_object_mut() {
-            all.remove("kubectl.kubernetes.io/last-applied-configuration");
-        }
-        (object["spec"].clone(), object["metadata"]["labels"].clone(), annotations)
+        let mut annotations = object["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        let labels = object["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+        (object["spec"].clone(), labels, annotations)
     };
     request.operation == "UPDATE"
         && request.old["spec"].is_object()

@@ -226,8 +226,8 @@ fn an_ingress_of_our_class_is_told_others_only_if_a_policy_refuses_them() {
         &["check", "-f", "-"],
         &format!("{PLATFORM}{}{}", ingress("ours", "gatehouse"), ingress("theirs", "nginx")),
     );
-    assert_eq!(ran.code, 0, "{ran}");
-    assert!(ran.stdout.contains("Ingress team-a/ours") && ran.stdout.contains("not read yet"), "{ran}");
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.stdout.contains("Ingress team-a/ours") && ran.stdout.contains("[host-missing]"), "{ran}");
     assert!(!ran.stdout.contains("theirs") && !ran.stderr.contains("skipped"), "{ran}");
 }
 

@@ -66,14 +66,15 @@ fn stdin_json_and_lists_are_read_as_well() {
 #[test]
 fn a_file_given_twice_is_read_once() {
     let ran = run(&["check", "-f", "config/samples", "-f", "config/samples/apps.yaml", "-f", "./config/samples"]);
-    assert_eq!(ran.stdout, "7 apps, 0 faults, 0 warnings\n");
+    assert_eq!(ran.stdout, "8 apps, 0 faults, 0 warnings\n");
 }
 
 #[test]
 fn a_closed_pipe_ends_quietly() {
-    for args in [["plan", "-f", "config/samples"], ["check", "-f", "config/samples/bad"]] {
+    let policy = ["--policy", "config/samples"];
+    for args in [vec!["plan", "-f", "config/samples"], [&["check", "-f", "config/samples/bad"], &policy[..]].concat()] {
         let mut child =
-            command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+            command().args(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         drop(child.stdout.take());
         let mut said = String::new();
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -151,7 +152,7 @@ fn flags_are_environment_variables() {
             .output()
             .unwrap(),
     );
-    assert_eq!(json(&ran)["summary"]["apps"], 7);
+    assert_eq!(json(&ran)["summary"]["apps"], 8);
     let bad = super::ended(command().args(["check", "-f", "-"]).env("GATEHOUSE_NOW", "tomorrow").output().unwrap());
     assert!(bad.code == 2 && bad.stderr.contains("write a day such as 2027-01-31"), "{bad}");
 }
@@ -165,7 +166,7 @@ fn a_pipe_gets_no_colours() {
 #[test]
 fn control_characters_of_files_do_not_reach_the_terminal() {
     let app = "apiVersion: gatehouse.dev/v1alpha1\nkind: ExposedApp\nmetadata: {name: \"a\\e[31m\", namespace: b}\nspec: {hosts: [\"x\\e]0;\\a\"], routes: [{backends: [{service: s, port: 1}]}]}\n";
-    let ran = feed(&["check", "-f", "-"], app);
+    let ran = feed(&["check", "-f", "-", "--policy", "config/samples"], app);
     assert!(ran.code == 1 && !ran.stdout.contains('\u{1b}') && !ran.stdout.contains('\u{7}'), "{ran}");
 }
 

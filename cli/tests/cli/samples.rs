@@ -2,8 +2,8 @@
 
 use super::{json, root, run};
 
-const BAD: [&str; 6] =
-    ["broken-path", "foreign-host", "missing-label", "tls-mode", "unknown-load-balancer", "unknown-service"];
+const BAD: [&str; 7] =
+    ["broken-path", "foreign-host", "ingress", "missing-label", "tls-mode", "unknown-load-balancer", "unknown-service"];
 
 #[test]
 fn the_samples_are_clean() {

@@ -262,7 +262,10 @@ pub(super) fn crowded(view: &View<'_>, namespace: &str, host: &Host, name: &str,
         return false;
     }
     let home = view.load.get(&shard).is_some_and(|load| load.namespaces.contains_key(namespace));
-    !home || free_rules(view, &shard, lb).is_none_or(|free| free < AT_ONCE)
+    // Where no rule is left as it is, only what merging can make of them counts.
+    let last = free_rules(view, &shard, lb).is_some_and(|free| (1..AT_ONCE).contains(&free));
+    let packed = view.load.get(&shard).map_or(0, ShardLoad::rules) + foreign_rules(view, &shard);
+    !home || last || packed + 1 + AT_ONCE > quotas(view, lb).rules
 }
 
 /// The quota model: whether the shard can take what the namespace has there `with` more, and still has a spare rule to
