@@ -47,13 +47,13 @@ fn searches() -> Vec<(Scene, Bounds)> {
     let mut out = Vec::new();
     if std::env::var_os("GATEHOUSE_LONG").is_some() {
         out.extend([
-            (SameHost, full(&[Rules, Records, Targets])),
             (SameHost, LEADER),
-            (SameHost, full(&[Contested, Targets])),
+            (SameHost, full(&[Records, Targets])),
             (Wildcard, full(&[Contested, Rules])),
             (Wildcard, full(&[Rules, Records, Targets])),
             (Wildcard, LEADER),
             (SameHost, SLOW),
+            (SameHost, full(&[Contested])),
         ]);
     }
     out.extend([
