@@ -5,9 +5,9 @@ use serde_json::json;
 
 use crate::args::{CheckArgs, CheckFormat, InputArgs};
 use crate::facts::{Objects, collect};
+use crate::input::Document;
 use crate::print::{Out, Tone};
 use crate::report::{Severity, Subject, Told};
-use crate::input::Document;
 use crate::{foreign, input, live, machine, sanity, settle};
 
 /// Input that has been judged.
@@ -90,7 +90,9 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> u8 {
     let asking = |s: &Subject| !s.source.context && matches!(s.kind.as_str(), "ExposedApp" | "Ingress");
     if objects.world.policies.is_empty() && objects.subjects.iter().any(asking) {
         out.complain("error: nothing to judge the apps by: no ExposurePolicy in the input");
-        out.complain("  give the platform's with --policy DIR (`gatehouse bundle export` writes them), or --against-cluster");
+        out.complain(
+            "  give the platform's with --policy DIR (`gatehouse bundle export` writes them), or --against-cluster",
+        );
         return 2;
     }
     // Here only: what is planned and rendered does not depend on them.
@@ -121,12 +123,8 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> u8 {
                 out.line("");
             }
             notes(&objects.notes, out);
-            let summary = format!(
-                "{}, {}, {}",
-                number(apps, "app"),
-                number(faults, "fault"),
-                number(warnings, "warning")
-            );
+            let summary =
+                format!("{}, {}, {}", number(apps, "app"), number(faults, "fault"), number(warnings, "warning"));
             let tone = match (faults, warnings) {
                 (0, 0) => Tone::Good,
                 (0, _) => Tone::Warn,

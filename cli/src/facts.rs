@@ -308,8 +308,7 @@ impl OwnIngress {
     /// Reads it as the operator would: with the names of ports, if the namespace's Services are among the files.
     fn read(&self, all: &[OwnIngress], out: &mut Objects) {
         let namespace = &self.key.namespace;
-        let beside: Vec<&Ingress> =
-            all.iter().filter(|o| o.key.namespace == *namespace).map(|o| &o.ingress).collect();
+        let beside: Vec<&Ingress> = all.iter().filter(|o| o.key.namespace == *namespace).map(|o| &o.ingress).collect();
         let names = |s: &ServiceFacts| s.names.iter().map(|(name, port)| (name.clone(), i32::from(*port))).collect();
         let services: ServicePorts = World::within(&out.world.services, namespace)
             .map(|(key, service)| (key.name.clone(), names(service)))

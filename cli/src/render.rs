@@ -9,7 +9,9 @@ use crate::print::Out;
 /// Runs the command; returns the exit code.
 pub fn run(args: &RenderArgs, out: &mut Out) -> u8 {
     let Some(Judged { objects, engine }) = judge(&args.input, out) else { return 2 };
-    for subject in objects.subjects.iter().filter(|s| matches!(s.kind.as_str(), "ExposedApp" | "Ingress") && s.refused()) {
+    for subject in
+        objects.subjects.iter().filter(|s| matches!(s.kind.as_str(), "ExposedApp" | "Ingress") && s.refused())
+    {
         out.complain(&format!("not rendered, refused: {} ({}); see check", subject.title(), subject.source));
     }
     for note in &objects.notes {

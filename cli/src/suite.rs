@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::args::{TestArgs, TestFormat, moment};
 use crate::check::{Judged, judged, number};
+use crate::foreign;
 use crate::input::{self, Document};
 use crate::machine::xml;
 use crate::print::{Out, Tone};
 use crate::report::{Severity, Subject, Told};
-use crate::foreign;
 
 /// How the name of a suite ends. Such a file holds no objects, so other commands pass it by.
 pub const SUFFIX: &str = "gatehouse-test.yaml";
@@ -57,7 +57,8 @@ struct Expected {
 
 impl Expected {
     fn is(&self, subject: &Subject, told: &Told) -> bool {
-        let of_object = |name: &String| *name == subject.name || *name == format!("{}/{}", subject.namespace, subject.name);
+        let of_object =
+            |name: &String| *name == subject.name || *name == format!("{}/{}", subject.namespace, subject.name);
         self.rule == told.rule
             && self.severity == told.severity
             && self.field.as_ref().is_none_or(|field| *field == told.field)
@@ -66,7 +67,8 @@ impl Expected {
     }
 
     fn text(&self) -> String {
-        let of = |text: &Option<String>, before: &str| text.as_ref().map(|t| format!("{before}{t}")).unwrap_or_default();
+        let of =
+            |text: &Option<String>, before: &str| text.as_ref().map(|t| format!("{before}{t}")).unwrap_or_default();
         let Expected { rule, severity, field, message, object } = self;
         let severity = severity.as_str();
         format!("{severity} [{rule}]{}{}{}", of(field, " "), of(message, " ... "), of(object, " of "))
@@ -161,7 +163,11 @@ fn suite(file: &Path) -> Result<Vec<Ended>, Vec<String>> {
     };
     let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
     let read = |paths: &[PathBuf]| {
-        if paths.is_empty() { Ok(Vec::new()) } else { input::context(&paths.iter().map(beside).collect::<Vec<_>>(), true) }
+        if paths.is_empty() {
+            Ok(Vec::new())
+        } else {
+            input::context(&paths.iter().map(beside).collect::<Vec<_>>(), true)
+        }
     };
     let given = read(&suite.given)?;
     let namespace = suite.namespace.as_deref().unwrap_or("default");

@@ -247,7 +247,11 @@ pub fn convert(ingress: &Ingress, beside: Option<&[&Ingress]>, ports: Ports<'_>)
     let name = ingress.metadata.name.clone().unwrap_or_default();
     let mut hosts = hosts(&mut reader, ingress);
     if hosts.is_empty() {
-        reader.say(Fate::HostMissing, "spec.rules", "names no host; the shared load balancer knows apps by their hosts");
+        reader.say(
+            Fate::HostMissing,
+            "spec.rules",
+            "names no host; the shared load balancer knows apps by their hosts",
+        );
     }
     for (i, tls) in ingress.spec.iter().flat_map(|spec| spec.tls.iter().flatten()).enumerate() {
         if let Some(secret) = &tls.secret_name {

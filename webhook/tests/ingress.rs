@@ -32,7 +32,8 @@ fn annotated(annotations: Value) -> Value {
 
 #[tokio::test]
 async fn what_is_granted_is_admitted_and_labels_may_come_by_default() {
-    let response = ask(&state(), "/validate", &about(review_of(&ingress(&["shop.example.com", "x.a.example.com"])))).await;
+    let response =
+        ask(&state(), "/validate", &about(review_of(&ingress(&["shop.example.com", "x.a.example.com"])))).await;
     assert_eq!(response["allowed"], true, "{}", message(&response));
     assert_eq!(response["warnings"], Value::Null);
 }

@@ -48,11 +48,16 @@ fn a_case_with_other_findings_fails_and_says_which() {
     let suite = file("a.gatehouse-test.yaml", &suite);
     let ran = run(&["test", &suite]);
     assert_eq!(ran.code, 1, "{ran}");
-    for part in ["FAIL  wrong", "expected  fault [tls-mode]", "found     fault [host] spec.hosts[1]", "ok    right", "1 failed"] {
+    for part in
+        ["FAIL  wrong", "expected  fault [tls-mode]", "found     fault [host] spec.hosts[1]", "ok    right", "1 failed"]
+    {
         assert!(ran.stdout.contains(part), "{part}: {ran}");
     }
     let junit = run(&["test", &suite, "-o", "junit"]).stdout;
-    assert!(junit.contains("tests=\"2\" failures=\"1\"") && junit.contains("<failure message=\"expected fault"), "{junit}");
+    assert!(
+        junit.contains("tests=\"2\" failures=\"1\"") && junit.contains("<failure message=\"expected fault"),
+        "{junit}"
+    );
     for (text, says) in [
         ("cases: [{name: x}]", "nothing to apply"),
         ("cases: [{name: x, expects: []}]", "cannot be read as a suite"),
@@ -87,11 +92,17 @@ fn apps_are_judged_by_policies_of_other_files() {
 fn sarif_names_the_line() {
     let report = json(&feed(&check(&["-o", "sarif"]), APP));
     let run = &report["runs"][0];
-    assert_eq!((report["version"].as_str(), run["tool"]["driver"]["rules"][0]["id"].as_str()), (Some("2.1.0"), Some("host")));
+    assert_eq!(
+        (report["version"].as_str(), run["tool"]["driver"]["rules"][0]["id"].as_str()),
+        (Some("2.1.0"), Some("host"))
+    );
     let [result] = &run["results"].as_array().unwrap()[..] else { panic!("{run}") };
     assert_eq!((result["ruleId"].as_str(), result["level"].as_str()), (Some("host"), Some("error")));
     let place = &result["locations"][0]["physicalLocation"];
-    assert_eq!((place["artifactLocation"]["uri"].as_str(), place["region"]["startLine"].as_u64()), (Some("<stdin>"), Some(12)));
+    assert_eq!(
+        (place["artifactLocation"]["uri"].as_str(), place["region"]["startLine"].as_u64()),
+        (Some("<stdin>"), Some(12))
+    );
 }
 
 /// Whatever names files hold, the XML stays one.

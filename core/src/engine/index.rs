@@ -333,7 +333,10 @@ impl Index {
         if apps.is_empty() && rulebook.policies.is_empty() && ingresses.is_empty() {
             self.reviews.remove(namespace);
         } else {
-            self.reviews.insert(namespace.to_owned(), NamespaceReview { asked: asked(&rulebook, &apps), rulebook, apps, ingresses });
+            self.reviews.insert(
+                namespace.to_owned(),
+                NamespaceReview { asked: asked(&rulebook, &apps), rulebook, apps, ingresses },
+            );
         }
     }
 

@@ -225,9 +225,10 @@ fn what_an_ingress_has_no_field_for_stands_in_annotations() {
     let spec = &found.apps[0].spec;
     assert_eq!(spec.load_balancers, ["public", "internal"]);
     assert_eq!(spec.tls, Some(gatehouse_crds::Tls { mode: gatehouse_crds::TlsMode::Request, certificate_arn: None }));
-    for annotation in
-        ["gatehouse.dev/certificate-arn: 'arn:x'", "gatehouse.dev/certificate-arn: 'arn:x', gatehouse.dev/tls-mode: Arn"]
-    {
+    for annotation in [
+        "gatehouse.dev/certificate-arn: 'arn:x'",
+        "gatehouse.dev/certificate-arn: 'arn:x', gatehouse.dev/tls-mode: Arn",
+    ] {
         let tls = annotated(annotation).apps[0].spec.tls.clone().unwrap();
         assert_eq!((tls.mode, tls.certificate_arn.as_deref()), (gatehouse_crds::TlsMode::Arn, Some("arn:x")));
     }
@@ -238,8 +239,7 @@ fn what_an_ingress_has_no_field_for_stands_in_annotations() {
 fn main_and_canary(main: &str, canary: &str) -> [Ingress; 2] {
     let one = |name: &str, annotations: &str, service: &str| {
         let rules = format!("[{{host: a.example.com, http: {{paths: [{}]}}}}]", path("/", "Prefix", service));
-        let text =
-            format!("metadata: {{name: {name}, annotations: {{{annotations}}}}}\nspec: {{rules: {rules}}}");
+        let text = format!("metadata: {{name: {name}, annotations: {{{annotations}}}}}\nspec: {{rules: {rules}}}");
         serde_saphyr::from_str(&text).unwrap()
     };
     [one("shop", main, "web"), one("shop-next", canary, "next")]

@@ -21,7 +21,9 @@ impl Class {
             Class::Ownership => {
                 "always enforced, no exceptions; a running app that loses its right is withdrawn after a grace"
             }
-            Class::Governance => "enforced, warned of or audited as the policy says; a running app is frozen, not stopped",
+            Class::Governance => {
+                "enforced, warned of or audited as the policy says; a running app is frozen, not stopped"
+            }
             Class::Reference => "never refused; told, and only the app's own requests suffer",
         }
     }

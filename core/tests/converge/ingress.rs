@@ -6,7 +6,8 @@ use gatehouse_virtual::Sim;
 use crate::{app, claims, policy, ready, start};
 
 fn ingress(annotations: &str, hosts: &[&str], service: &str) -> String {
-    let path = format!("{{path: /, pathType: Prefix, backend: {{service: {{name: {service}, port: {{number: 8080}}}}}}}}");
+    let path =
+        format!("{{path: /, pathType: Prefix, backend: {{service: {{name: {service}, port: {{number: 8080}}}}}}}}");
     let rule = |host: &&str| format!("{{host: {host}, http: {{paths: [{path}]}}}}");
     let rules: Vec<String> = hosts.iter().map(rule).collect();
     format!(
@@ -111,7 +112,8 @@ fn one_moves_to_an_exposed_app_without_a_gap() {
 fn only_labels_that_policies_ask_for_are_carried_over() {
     let mut sim = start();
     let asking = policy("team-a", "[shop.example.com]");
-    let asking = format!("{asking}rules: {{labels: [{{key: team}}, {{key: tier}}]}}\ndefaults: {{labels: {{tier: web}}}}");
+    let asking =
+        format!("{asking}rules: {{labels: [{{key: team}}, {{key: tier}}]}}\ndefaults: {{labels: {{tier: web}}}}");
     sim.cluster.policy("a", &asking);
     let bare = ingress("", &["shop.example.com"], "web");
     sim.cluster.ingress("team-a", "shop", &bare);

@@ -306,10 +306,20 @@ fn ingress(lab: &Lab, tell: &mut Tell) -> Result<()> {
     })?;
     tell.say(&lab.must(&["-n", "team-shop", "get", "ingress,exposedapp"])?);
     let events = lab.must(&[
-        "-n", "team-shop", "get", "events", "--field-selector", "involvedObject.kind=Ingress", "-o",
+        "-n",
+        "team-shop",
+        "get",
+        "events",
+        "--field-selector",
+        "involvedObject.kind=Ingress",
+        "-o",
         "jsonpath={.items[*].message}",
     ])?;
-    tell.fact(events.contains("served as ExposedApp ingress-basket"), "an event of the Ingress says what it became", None);
+    tell.fact(
+        events.contains("served as ExposedApp ingress-basket"),
+        "an event of the Ingress says what it became",
+        None,
+    );
     lab.must(&["-n", "team-shop", "create", "rolebinding", "alice", "--clusterrole=admin", "--user=alice"])?;
     let out = lab.kubectl(&["-n", "team-shop", "--as=alice", "delete", "exposedapp", "ingress-basket"])?;
     let said = String::from_utf8_lossy(&out.stderr);
