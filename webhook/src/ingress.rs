@@ -1,6 +1,6 @@
 //! The verdict on an Ingress of our class: what it would become is judged as the apps that the operator would write.
 
-use gatehouse_core::ingress::{Ports, app_labels, app_name, convert, is_ours};
+use gatehouse_core::ingress::{Ports, Remark, app_labels, app_name, convert, is_ours};
 use gatehouse_core::review::{Finding, Rule};
 use gatehouse_core::world::AppFacts;
 use gatehouse_core::{AppKey, Wall, World};
@@ -16,7 +16,7 @@ pub(crate) fn validate(world: &World, request: &Request, now: Wall) -> (Answer, 
         Ok(ingress) => ingress,
         Err(error) => {
             let finding = Finding::new(Rule::Grammar, "spec", format!("cannot be read: {error}"));
-            return (answer(&[finding.clone()], Vec::new()), vec![finding]);
+            return (answer(std::slice::from_ref(&finding), Vec::new()), vec![finding]);
         }
     };
     if !is_ours(&ingress) || changes_nothing(request) {
@@ -24,7 +24,7 @@ pub(crate) fn validate(world: &World, request: &Request, now: Wall) -> (Answer, 
     }
     // Ports by name are found by the operator, and the webhook knows no other Ingress: neither decides what is allowed.
     let converted = convert(&ingress, None, Ports::Unknown);
-    let mut findings: Vec<Finding> = converted.remarks.iter().map(|remark| remark.finding()).collect();
+    let mut findings: Vec<Finding> = converted.remarks.iter().map(Remark::finding).collect();
     let namespace = request.namespace.as_str();
     let book = rulebook(world, namespace);
     let labels = app_labels(&request.labels(), &book);

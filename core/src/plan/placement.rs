@@ -341,7 +341,7 @@ fn foreign_rules(view: &View<'_>, shard: &ShardKey) -> u32 {
 
 /// The account's numbers, or AWS's defaults until they are read.
 pub(super) fn quotas(view: &View<'_>, lb: &LoadBalancerFacts) -> crate::aws::Limits {
-    view.observed.limits.get(&lb.spec.region).and_then(|c| c.last()).cloned().unwrap_or_default()
+    view.observed.limits_of(&lb.spec.region)
 }
 
 /// When a shard that nothing stands on any more may be taken down. The first one stays.
