@@ -341,6 +341,22 @@ fn looked(lab: &Lab, tell: &mut Tell) -> Result<()> {
         Ok((out.status.success(), String::from_utf8_lossy(&said).into_owned()))
     };
     let began = Instant::now();
+    let (ran, said) = gatehouse(&["status", "shop", "-n", "team-shop"])?;
+    let took = began.elapsed();
+    tell.say(&said);
+    let holds = ran && said.contains("Held") && said.contains("2 of 2 pods ready");
+    tell.fact(holds, "gatehouse status: claim, certificate, rule, record and edge of an app", took);
+    let foreign = scenarios::lab::root().join("config/samples/bad/foreign-host.yaml").display().to_string();
+    let (ran, said) = gatehouse(&["check", "-f", &foreign, "--against-cluster"])?;
+    tell.fact(
+        !ran && said.contains("[host]"),
+        "gatehouse check --against-cluster: admission's answer, before a commit",
+        None,
+    );
+    let (ran, said) = gatehouse(&["bundle", "export"])?;
+    let holds = ran && said.contains("kind: ExposurePolicy") && !said.contains("uid:");
+    tell.fact(holds, "gatehouse bundle export: what an app's repository is judged by", None);
+    let began = Instant::now();
     let (ran, said) = gatehouse(&["plan", "--live"])?;
     let took = began.elapsed();
     tell.say(&said);
