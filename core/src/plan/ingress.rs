@@ -31,24 +31,29 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
     }
 }
 
+fn stands_for(app: &AppFacts, ingress: &IngressFacts) -> bool {
+    app.origin.as_ref().is_some_and(|origin| origin.uid == ingress.meta.uid)
+}
+
 /// Brings the apps of an Ingress up to date; returns the names that others have taken.
 fn apps(draft: &mut Draft<'_>, key: &AppKey, ingress: &IngressFacts, derived: Option<&Derived>) -> Vec<String> {
     let view = draft.view;
     let mut taken = Vec::new();
-    let of_ours = |app: &AppFacts| app.origin.as_ref().is_some_and(|o| o.uid == ingress.meta.uid);
     for (name, fragment) in derived.into_iter().flat_map(|d| &d.apps) {
         let app = AppKey::new(&key.namespace, name);
         let have = view.world.apps.get(&app);
-        if let Some(have) = have
-            && !of_ours(have)
-        {
+        if have.is_some_and(|have| have.meta.deleting) {
+            // It is made anew when it is gone, whoever's it was: an Ingress that is applied again has another UID.
+            draft.wait(format!("ExposedApp {app} to be gone"));
+            continue;
+        }
+        if have.is_some_and(|have| !stands_for(have, ingress)) {
             draft.hold(format!("ExposedApp {app} exists and is not made from Ingress {}; rename one", key.name));
             taken.push(name.clone());
             continue;
         }
         let stands = have.and_then(|h| h.origin.as_ref()).and_then(|o| o.fragment.as_ref());
-        // One on its way out is made anew when it is gone.
-        if stands != Some(&fragment.hash) && have.is_none_or(|h| !h.meta.deleting) {
+        if stands != Some(&fragment.hash) {
             let uid = have.map(|h| h.meta.uid.clone());
             let write = KubeWrite::ApplyApp { app: app.clone(), fragment: fragment.json.clone(), uid };
             draft.kube(format!("ExposedApp {app}"), write);
@@ -60,7 +65,7 @@ fn apps(draft: &mut Draft<'_>, key: &AppKey, ingress: &IngressFacts, derived: Op
     }
     let wanted: BTreeSet<&String> = derived.into_iter().flat_map(|d| d.apps.keys()).collect();
     for (app, facts) in World::within(&view.world.apps, &key.namespace) {
-        if of_ours(facts) && !wanted.contains(&app.name) && !facts.meta.deleting {
+        if stands_for(facts, ingress) && !wanted.contains(&app.name) && !facts.meta.deleting {
             let write = KubeWrite::DeleteApp { app: app.clone(), uid: facts.meta.uid.clone() };
             draft.kube(format!("ExposedApp {app}"), write);
         }
@@ -111,8 +116,11 @@ fn addresses(draft: &mut Draft<'_>, key: &AppKey, ingress: &IngressFacts, derive
         return;
     }
     let apps = derived.apps.keys().filter_map(|name| view.world.apps.get(&AppKey::new(&key.namespace, name)));
-    let records: BTreeSet<&String> =
-        apps.flat_map(|app| &app.status.hosts).filter_map(|host| host.record.as_ref()).collect();
+    let records: BTreeSet<&String> = apps
+        .filter(|app| stands_for(app, ingress))
+        .flat_map(|app| &app.status.hosts)
+        .filter_map(|host| host.record.as_ref())
+        .collect();
     let addresses: Vec<String> = records.into_iter().cloned().collect();
     if addresses != ingress.addresses {
         let write = KubeWrite::IngressStatus { ingress: key.clone(), uid: ingress.meta.uid.clone(), addresses };

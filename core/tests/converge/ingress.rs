@@ -88,7 +88,24 @@ fn an_app_of_a_person_is_never_taken_over() {
     let spec = &sim.cluster.world.apps[&AppKey::new("team-a", "ingress-shop")].spec;
     assert_eq!(spec.hosts, ["shop.example.com"]);
     let told = told(&mut sim);
+    assert_eq!(addresses(&sim, "shop"), Vec::<String>::new(), "that of another app");
     assert!(told.iter().any(|e| e.contains("NameTaken")) && !told.iter().any(|e| e.contains("Converted")), "{told:?}");
+}
+
+/// Deleted and applied again at once: the new one waits for the old one's app, and nobody has taken its name.
+#[test]
+fn an_ingress_made_anew_is_served_again() {
+    let mut sim = start();
+    let text = ingress("", &["shop.example.com"], "web");
+    sim.cluster.ingress("team-a", "shop", &text);
+    sim.run(60_000);
+    told(&mut sim);
+    sim.cluster.delete_ingress("team-a", "shop");
+    sim.cluster.ingress("team-a", "shop", &text);
+    sim.run(120_000);
+    assert!(ready(&sim, "team-a", "ingress-shop"), "{}", sim.tail());
+    assert_eq!(reached(&sim, "shop.example.com").as_deref(), Some("team-a"));
+    assert_eq!(told(&mut sim), ["team-a/shop Converted: served as ExposedApp ingress-shop"]);
 }
 
 /// From Ingress to ExposedApp: the new app is applied beside, then the Ingress is deleted.
