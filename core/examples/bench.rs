@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gatehouse_core::aws::{AwsAnswer, AwsCall};
+use gatehouse_core::aws::{AwsAnswer, AwsCall, Limits};
 use gatehouse_core::identity::claim_name;
 use gatehouse_core::plan::Order;
 use gatehouse_core::world::{
@@ -182,7 +182,10 @@ fn answer(order: &Order) -> Outcome {
         Order::Aws { call, .. } => match call {
             AwsCall::ReadZones { .. } => aws(AwsAnswer::Zones(Vec::new())),
             AwsCall::ReadCertificates { .. } => aws(AwsAnswer::Certificates(BTreeMap::new())),
-            AwsCall::ReadTargetGroups { .. } => aws(AwsAnswer::TargetGroups(BTreeMap::new())),
+            AwsCall::ReadTargetGroups { .. } => aws(AwsAnswer::RegionGroups { ours: BTreeMap::new(), others: 0 }),
+            AwsCall::ReadTargetGroup { .. } => aws(AwsAnswer::TargetGroups(BTreeMap::new())),
+            AwsCall::ReadLimits => aws(AwsAnswer::Limits(Limits { rules: 20_000, ..Limits::default() })),
+            AwsCall::ReadLoadBalancers { .. } => aws(AwsAnswer::LoadBalancers { count: 0, tags: BTreeMap::new() }),
             AwsCall::ReadLoadBalancer { .. } => aws(AwsAnswer::LoadBalancer(None)),
             AwsCall::CreateTargetGroup { name, .. } => aws(AwsAnswer::Arn(format!("arn:{name}"))),
             _ => Outcome::Unknown,

@@ -260,7 +260,7 @@ async fn strange_bodies_are_answered() {
     let response = ask(&state, "/validate", &wrong).await;
     assert_eq!(
         message(&response),
-        "this webhook reviews ExposedApp.gatehouse.dev, not \"Deployment\" of group \"apps\"; correct the rules of its webhook configuration"
+        "this webhook reviews ExposedApp.gatehouse.dev and Ingress, not \"Deployment\" of group \"apps\"; correct the rules of its webhook configuration"
     );
     assert_eq!(ask(&state, "/mutate", &wrong).await, json!({ "uid": "7f3c", "allowed": true }));
 
