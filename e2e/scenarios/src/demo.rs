@@ -340,12 +340,20 @@ fn looked(lab: &Lab, tell: &mut Tell) -> Result<()> {
         let said = [out.stdout, out.stderr].concat();
         Ok((out.status.success(), String::from_utf8_lossy(&said).into_owned()))
     };
-    let began = Instant::now();
-    let (ran, said) = gatehouse(&["status", "shop", "-n", "team-shop"])?;
-    let took = began.elapsed();
+    // The deleted Ingress was in the same table: until every edge pod reports the new one, no app of it is ready.
+    let (mut said, mut took) = (String::new(), Duration::ZERO);
+    lab.wait("the shop to be ready", Duration::from_secs(20), || {
+        let began = Instant::now();
+        let (ready, text) = gatehouse(&["status", "shop", "-n", "team-shop"])?;
+        (said, took) = (text, began.elapsed());
+        Ok(ready)
+    })?;
     tell.say(&said);
-    let holds = ran && said.contains("Held") && said.contains("2 of 2 pods ready");
-    tell.fact(holds, "gatehouse status: claim, certificate, rule, record and edge of an app", took);
+    tell.fact(
+        said.contains("Held") && said.contains("2 of 2 pods ready"),
+        "gatehouse status: claim, certificate, rule, record and edge of an app",
+        took,
+    );
     let foreign = scenarios::lab::root().join("config/samples/bad/foreign-host.yaml").display().to_string();
     let (ran, said) = gatehouse(&["check", "-f", &foreign, "--against-cluster"])?;
     tell.fact(
