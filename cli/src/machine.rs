@@ -58,9 +58,7 @@ fn text(subject: &Subject, told: &Told) -> String {
 /// JUnit's XML: a test case for each object, failed by its faults; warnings are its output.
 pub fn junit(subjects: &[Subject]) -> String {
     let failed = subjects.iter().filter(|s| s.refused()).count();
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    out += &format!("<testsuites tests=\"{}\" failures=\"{failed}\">\n", subjects.len());
-    out += &format!("  <testsuite name=\"gatehouse check\" tests=\"{}\" failures=\"{failed}\">\n", subjects.len());
+    let mut out = String::new();
     for subject in subjects {
         let head = format!(
             "    <testcase classname=\"{}\" name=\"{}\" file=\"{}\" line=\"{}\"",
@@ -93,7 +91,15 @@ pub fn junit(subjects: &[Subject]) -> String {
         }
         out += "    </testcase>\n";
     }
-    out + "  </testsuite>\n</testsuites>\n"
+    junit_suite("gatehouse check", (subjects.len(), failed), &out)
+}
+
+/// JUnit's frame around test cases, of which so many failed.
+pub fn junit_suite(name: &str, (tests, failed): (usize, usize), cases: &str) -> String {
+    let counts = format!("tests=\"{tests}\" failures=\"{failed}\"");
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  <testsuite name=\"{name}\" {counts}>\n{cases}  </testsuite>\n</testsuites>\n"
+    )
 }
 
 /// Text that cannot leave its place: XML has no way to write most control characters.

@@ -10,7 +10,7 @@ use crate::args::{TestArgs, TestFormat, moment};
 use crate::check::{Judged, judged, number};
 use crate::foreign;
 use crate::input::{self, Document};
-use crate::machine::xml;
+use crate::machine::{junit_suite, xml};
 use crate::print::{Out, Tone};
 use crate::report::{Severity, Subject, Told};
 
@@ -127,7 +127,7 @@ pub fn run(args: &TestArgs, out: &mut Out) -> u8 {
             let summary = json!({ "cases": all.len(), "failed": failed });
             out.json(&json!({ "version": 1, "summary": summary, "cases": cases }));
         }
-        TestFormat::Junit => junit(&all, failed, out),
+        TestFormat::Junit => junit(&all, failed).lines().for_each(|line| out.line(line)),
     }
     u8::from(failed > 0)
 }
@@ -220,22 +220,18 @@ fn text(all: &[Ended], failed: usize, out: &mut Out) {
     out.line(&out.paint(tone, &format!("{}, {failed} failed", number(all.len(), "case"))));
 }
 
-fn junit(all: &[Ended], failed: usize, out: &mut Out) {
-    out.line("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
-    out.line(&format!("<testsuites tests=\"{}\" failures=\"{failed}\">", all.len()));
-    out.line(&format!("  <testsuite name=\"gatehouse test\" tests=\"{}\" failures=\"{failed}\">", all.len()));
+fn junit(all: &[Ended], failed: usize) -> String {
+    let mut cases = String::new();
     for case in all {
         let head = format!("    <testcase classname=\"{}\" name=\"{}\"", xml(&case.suite), xml(&case.name));
         if !case.failed() {
-            out.line(&format!("{head}/>"));
+            cases += &format!("{head}/>\n");
             continue;
         }
-        out.line(&format!("{head}>"));
         let expected = case.missing.iter().map(|line| format!("expected {line}"));
         let lines: Vec<String> = expected.chain(case.unexpected.iter().map(|line| format!("found {line}"))).collect();
-        out.line(&format!("      <failure message=\"{}\"/>", xml(&lines.join("; "))));
-        out.line("    </testcase>");
+        let failure = format!("      <failure message=\"{}\"/>", xml(&lines.join("; ")));
+        cases += &format!("{head}>\n{failure}\n    </testcase>\n");
     }
-    out.line("  </testsuite>");
-    out.line("</testsuites>");
+    junit_suite("gatehouse test", (all.len(), failed), &cases)
 }

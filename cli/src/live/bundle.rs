@@ -2,13 +2,12 @@
 
 use gatehouse_crds::{ExposedApp, ExposurePolicy, GROUP, HostClaim, SharedLoadBalancer, VERSION, keys};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::ListParams;
-use kube::{Api, Client, Resource};
+use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Failure, call, connect, run};
+use super::{Failure, connect, list, run};
 use crate::args::ClusterArgs;
 use crate::input::Document;
 use crate::print::Out;
@@ -89,14 +88,4 @@ fn with_type<K: Serialize>(object: &K, api: &str, kind: &str) -> Value {
     value["apiVersion"] = json!(api);
     value["kind"] = json!(kind);
     value
-}
-
-async fn list<K>(client: &Client, what: &str) -> Result<Vec<K>, Failure>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
-{
-    let api: Api<K> = Api::all(client.clone());
-    let mut all = call(&format!("list {what}"), api.list(&ListParams::default())).await?.items;
-    all.sort_by_key(|object| (object.meta().namespace.clone(), object.meta().name.clone()));
-    Ok(all)
 }

@@ -5,13 +5,11 @@ use gatehouse_core::{AppKey, World, facts};
 use gatehouse_crds::{ClaimState, ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer};
 use gatehouse_route::Host;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::ListParams;
-use kube::{Api, Client};
-use serde::de::DeserializeOwned;
+use kube::Client;
 use serde_json::json;
 use std::sync::Arc;
 
-use super::{Failure, call, connect, run};
+use super::{Failure, connect, run};
 use crate::args::{ExplainArgs, Format, ListArgs};
 use crate::check::{Judged, judge};
 use crate::print::{Out, Tone, table};
@@ -20,7 +18,7 @@ use crate::print::{Out, Tone, table};
 pub fn list(args: &ListArgs, out: &mut Out) -> u8 {
     run(out, 2, async |out| {
         let client = connect(&args.cluster).await?;
-        let mut claims: Vec<HostClaim> = all(&client, "hostclaims").await?;
+        let mut claims: Vec<HostClaim> = super::list(&client, "hostclaims").await?;
         claims.retain(|c| args.namespace.as_ref().is_none_or(|ns| c.spec.namespace == *ns));
         claims.sort_by(|a, b| (&a.spec.namespace, &a.spec.host).cmp(&(&b.spec.namespace, &b.spec.host)));
         match args.output {
@@ -73,14 +71,6 @@ fn as_json(claim: &HostClaim) -> serde_json::Value {
     })
 }
 
-async fn all<K>(client: &Client, kinds: &str) -> Result<Vec<K>, Failure>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
-{
-    let api: Api<K> = Api::all(client.clone());
-    Ok(call(&format!("list {kinds}"), api.list(&ListParams::default())).await?.items)
-}
-
 /// Runs `claims explain`.
 pub fn explanation(args: &ExplainArgs, out: &mut Out) -> u8 {
     if args.input.from.files.is_empty() {
@@ -103,19 +93,19 @@ pub fn explanation(args: &ExplainArgs, out: &mut Out) -> u8 {
 /// The few kinds that decide who may hold what.
 async fn world(client: &Client) -> Result<World, Failure> {
     let mut world = World::default();
-    for o in all::<ExposedApp>(client, "exposedapps").await? {
+    for o in super::list::<ExposedApp>(client, "exposedapps").await? {
         world.apps.insert(facts::key(&o.metadata), facts::app(&o));
     }
-    for o in all::<SharedLoadBalancer>(client, "sharedloadbalancers").await? {
+    for o in super::list::<SharedLoadBalancer>(client, "sharedloadbalancers").await? {
         world.load_balancers.insert(facts::key(&o.metadata).name, facts::load_balancer(&o));
     }
-    for o in all::<ExposurePolicy>(client, "exposurepolicies").await? {
+    for o in super::list::<ExposurePolicy>(client, "exposurepolicies").await? {
         world.policies.insert(facts::key(&o.metadata).name, facts::policy(&o));
     }
-    for o in all::<HostClaim>(client, "hostclaims").await? {
+    for o in super::list::<HostClaim>(client, "hostclaims").await? {
         world.claims.insert(facts::key(&o.metadata).name, facts::claim(&o));
     }
-    for o in all::<Namespace>(client, "namespaces").await? {
+    for o in super::list::<Namespace>(client, "namespaces").await? {
         world.namespaces.insert(facts::key(&o.metadata).name, facts::namespace(&o));
     }
     Ok(world)

@@ -8,8 +8,10 @@ pub mod status;
 
 use std::time::Duration;
 
+use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
 
 use crate::args::ClusterArgs;
 use crate::print::Out;
@@ -97,6 +99,20 @@ pub async fn call_opt<T>(what: &str, future: impl Future<Output = kube::Result<T
         Err(Some(kube::Error::Api(status))) if status.code == 404 => Ok(None),
         Err(error) => Err(failure(what, error)),
     }
+}
+
+/// Every object of a kind, by namespace and name. `kinds` completes "not allowed to list ...".
+///
+/// # Errors
+/// In words for people.
+pub async fn list<K>(client: &Client, kinds: &str) -> Result<Vec<K>, Failure>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::all(client.clone());
+    let mut all = call(&format!("list {kinds}"), api.list(&ListParams::default())).await?.items;
+    all.sort_by_key(|object| (object.meta().namespace.clone(), object.meta().name.clone()));
+    Ok(all)
 }
 
 /// `None` for no answer in time.
