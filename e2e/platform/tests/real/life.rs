@@ -113,10 +113,17 @@ fn without_a_node_it_serves_the_api() {
 }
 
 /// Whoever runs the tests in the background of a shell ignores SIGINT, and what it starts would until it has a handler.
+/// It has begun when this returns: a signal before would be ignored by what only makes it begin.
 fn spawn_up(name: &str) -> Child {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_platform"), "up", "--foreground", "--name", name]);
-    command.stderr(Stdio::null()).spawn().unwrap()
+    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    let begun = || fs::read_to_string(format!("/proc/{}/comm", child.id())).is_ok_and(|comm| comm.trim() == "platform");
+    let end = Instant::now() + Duration::from_secs(60);
+    while !begun() && Instant::now() < end {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    child
 }
 
 fn signal(child: &Child, signal: &str) {
