@@ -122,6 +122,7 @@ pub fn desired(
     let mut out = NamespaceDesired::default();
     let Ok(label) = Label::parse(namespace) else { return out };
     let mut served: BTreeMap<Host, Vec<Served>> = BTreeMap::new();
+    let standing = standing(claims, prewired);
     for (host, claim) in claims {
         if claim.status.state != ClaimState::Held || claim.meta.deleting {
             continue;
@@ -145,7 +146,7 @@ pub fn desired(
         let Some(first) = apps.first() else { continue };
         let mut placement: BTreeMap<String, u32> = BTreeMap::new();
         let mut leaving = BTreeSet::new();
-        let carriers = carriers(host, claims, prewired);
+        let carriers = carriers(host, &standing);
         for (name, p) in &claim.status.placement {
             let stands =
                 world.load_balancers.contains_key(name) && apps.iter().any(|a| a.load_balancers.contains(name));
@@ -192,27 +193,28 @@ pub fn desired(
     out
 }
 
-/// The prewired wildcards that carry a host, by load balancer: held by the same namespace, one label above it.
-fn carriers(
-    host: &Host,
-    claims: &[(Host, Arc<ClaimFacts>)],
-    prewired: &BTreeMap<Host, String>,
-) -> BTreeMap<String, Host> {
-    let mut out = BTreeMap::new();
-    if host.is_wildcard() {
-        return out;
-    }
-    let Some((wildcard, name)) = host.parent_wildcard().and_then(|w| prewired.get_key_value(&w)) else { return out };
-    let stands = claims.iter().any(|(h, c)| {
-        h == wildcard
-            && c.status.state == ClaimState::Held
+/// The prewired wildcards that stand and can carry hosts, with the load balancers where they do.
+fn standing<'a>(
+    claims: &'a [(Host, Arc<ClaimFacts>)],
+    prewired: &'a BTreeMap<Host, String>,
+) -> BTreeMap<&'a Host, &'a String> {
+    let ready = |c: &ClaimFacts, name: &String| {
+        c.status.state == ClaimState::Held
             && c.status.admitted.contains_key(keys::PREWIRED)
             && c.status.placement.contains_key(name)
-    });
-    if stands {
-        out.insert(name.clone(), wildcard.clone());
-    }
-    out
+    };
+    claims
+        .iter()
+        .filter(|_| !prewired.is_empty())
+        .filter_map(|(host, claim)| prewired.get(host).filter(|name| ready(claim, name)).map(|name| (host, name)))
+        .collect()
+}
+
+/// Those that carry a host, by load balancer: held by the same namespace, one label above it.
+fn carriers(host: &Host, standing: &BTreeMap<&Host, &String>) -> BTreeMap<String, Host> {
+    let above = host.parent_wildcard().filter(|_| !host.is_wildcard());
+    let carrier = above.and_then(|wildcard| standing.get(&wildcard).map(|name| ((*name).clone(), wildcard)));
+    carrier.into_iter().collect()
 }
 
 fn table(

@@ -4,6 +4,7 @@
 //! and uncertain (a write of unknown outcome may still take effect). In-flight and unknown are one state: a cell with a
 //! write under way takes no read that overlaps it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_route::Host;
@@ -457,10 +458,10 @@ impl Observed {
 
     /// What is known of a host's records: a listed zone without them knows that there are none.
     #[must_use]
-    pub fn records_of(&self, zone: &str, host: &Host) -> Option<HostRecords> {
+    pub fn records_of(&self, zone: &str, host: &Host) -> Option<Cow<'_, HostRecords>> {
         match self.records.get(&(zone.to_owned(), host.clone())) {
-            Some(cell) => cell.known().cloned(),
-            None => self.zone_lists.get(zone)?.known().map(|()| HostRecords::default()),
+            Some(cell) => cell.known().map(Cow::Borrowed),
+            None => self.zone_lists.get(zone)?.known().map(|()| Cow::Owned(HostRecords::default())),
         }
     }
 

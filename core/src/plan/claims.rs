@@ -27,6 +27,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
         }
     }
     hosts.extend(view.reviews.get(namespace).into_iter().flat_map(|r| r.rulebook.prewired.keys().cloned()));
+    let servable = servable(&view, namespace);
     for name in view.claims.get(namespace).into_iter().flatten() {
         hosts.extend(view.world.claims.get(name).and_then(|c| Host::parse(&c.spec.host).ok()));
     }
@@ -36,8 +37,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
             None => {
                 // A claim is worth having only for an app that would be served.
                 let Some(facts) = facts.filter(|f| !f.meta.deleting) else { continue };
-                let asked =
-                    servable(&view, namespace, &host).next().is_some() || prewired(&view, namespace, &host).is_some();
+                let asked = servable.contains_key(&host) || prewired(&view, namespace, &host).is_some();
                 if asked && free(&view, &host, namespace) {
                     let spec = ClaimSpec {
                         host: host.as_text(),
@@ -50,7 +50,10 @@ pub(super) fn plan(draft: &mut Draft<'_>, namespace: &str) {
             Some(claim) if claim.spec.namespace != namespace => {}
             Some(claim) if claim.meta.deleting => {}
             // Claims outlive their namespace: what they name in AWS is taken down in its absence too.
-            Some(claim) => life(draft, namespace, facts.map(|f| f.meta.uid.as_str()), &host, &name, claim),
+            Some(claim) => {
+                let apps = servable.get(&host).map_or(&[][..], Vec::as_slice);
+                life(draft, namespace, facts.map(|f| f.meta.uid.as_str()), &host, &name, claim, apps);
+            }
         }
     }
 }
@@ -61,22 +64,33 @@ fn free(view: &View<'_>, host: &Host, namespace: &str) -> bool {
         .is_none()
 }
 
-/// Apps of the namespace that name the host and may be served as they are.
-fn servable<'a>(
-    view: &View<'a>,
-    namespace: &str,
-    host: &'a Host,
-) -> impl Iterator<Item = (&'a AppKey, &'a std::sync::Arc<AppFacts>, &'a AppReview)> {
-    let reviews = view.reviews.get(namespace);
-    World::within(&view.world.apps, namespace).filter_map(move |(key, app)| {
-        let review = reviews?.apps.get(&key.name)?;
-        let named = review.parsed.as_ref().is_some_and(|p| p.hosts.contains(host));
-        (named && !app.meta.deleting && !review.withdrawn() && !review.frozen() && !review.host_refused(host))
-            .then_some((key, app, review))
-    })
+/// An app that may be served as it is.
+type Servable<'a> = (&'a AppKey, &'a AppFacts, &'a AppReview);
+
+/// Apps of the namespace that may be served as they are, by each host they name. Many apps of one namespace are common:
+/// to search them for every host would cost their square.
+fn servable<'a>(view: &View<'a>, namespace: &str) -> BTreeMap<&'a Host, Vec<Servable<'a>>> {
+    let mut out: BTreeMap<&Host, Vec<Servable<'a>>> = BTreeMap::new();
+    let Some(reviews) = view.reviews.get(namespace) else { return out };
+    for (key, app) in World::within(&view.world.apps, namespace).filter(|(_, app)| !app.meta.deleting) {
+        let Some(review) = reviews.apps.get(&key.name).filter(|r| !r.withdrawn() && !r.frozen()) else { continue };
+        let named: BTreeSet<&Host> = review.parsed.iter().flat_map(|parsed| &parsed.hosts).collect();
+        for host in named.into_iter().filter(|host| !review.host_refused(host)) {
+            out.entry(host).or_default().push((key, app, review));
+        }
+    }
+    out
 }
 
-fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, name: &str, claim: &ClaimFacts) {
+fn life(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    uid: Option<&str>,
+    host: &Host,
+    name: &str,
+    claim: &ClaimFacts,
+    apps: &[Servable<'_>],
+) {
     let view = draft.view;
     let stranger = Some(claim.spec.namespace_uid.as_str()) != uid;
     let leaving = match claim.status.transfer_to.as_deref() {
@@ -90,7 +104,7 @@ fn life(draft: &mut Draft<'_>, namespace: &str, uid: Option<&str>, host: &Host, 
         None => false,
     };
     let (admitted, revoked) =
-        if leaving { (BTreeMap::new(), None) } else { admitted(draft, namespace, host, name, claim, stranger) };
+        if leaving { (BTreeMap::new(), None) } else { admitted(draft, namespace, host, (name, claim), apps, stranger) };
     let state = claim.status.state;
     if admitted.is_empty() && !leaving && state == ClaimState::Pending {
         draft.kube(format!("claim {name}"), delete(name, claim));
@@ -191,15 +205,14 @@ fn admitted(
     draft: &mut Draft<'_>,
     namespace: &str,
     host: &Host,
-    name: &str,
-    claim: &ClaimFacts,
+    (name, claim): (&str, &ClaimFacts),
+    apps: &[Servable<'_>],
     stranger: bool,
 ) -> (BTreeMap<String, AdmittedApp>, Option<String>) {
     let view = draft.view;
     let mut out: BTreeMap<String, AdmittedApp> = BTreeMap::new();
     if !stranger {
-        let served = servable(&view, namespace, host);
-        out.extend(served.map(|(key, app, review)| (key.name.clone(), snapshot(app, review))));
+        out.extend(apps.iter().map(|(key, app, review)| (key.name.clone(), snapshot(app, review))));
         out.extend(prewired(&view, namespace, host).map(|ready| (keys::PREWIRED.to_owned(), ready)));
     }
     let mut revoked_since: Option<Wall> = None;

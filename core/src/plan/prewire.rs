@@ -4,6 +4,8 @@
 //! DNS sets the limit: any name below makes the names between exist, and a wildcard answers only for names that do not
 //! exist (RFC 4592). Those in use get records of their own then, before or as soon as that happens.
 
+use std::ops::Bound;
+
 use gatehouse_crds::keys;
 use gatehouse_route::Host;
 
@@ -38,7 +40,10 @@ pub(super) fn shadowed(view: &View<'_>, namespace: &str, host: &Host, zone: &str
     let by_another = view.observed.names.get(zone).and_then(|names| names.range(host.clone()..).next());
     standing
         || by_another.is_some_and(|name| name == host || below(name))
-        || view.desired.get(namespace).is_some_and(|d| d.hosts.keys().any(below))
+        // What is below a host stands right behind it.
+        || view.desired.get(namespace).is_some_and(|d| {
+            d.hosts.range((Bound::Excluded(host), Bound::Unbounded)).next().is_some_and(|(other, _)| below(other))
+        })
 }
 
 /// A carried host that the record of this one would take out of DNS, as long as it has no record of its own.

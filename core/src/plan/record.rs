@@ -1,5 +1,6 @@
 //! Route 53: a name is published when everything behind it stands, and taken back first.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use gatehouse_crds::{AdoptOwner, ConditionStatus, DnsRouting, IpAddressType, keys};
@@ -104,7 +105,7 @@ pub(crate) fn adopted_forms(world: &World) -> Vec<AdoptOwner> {
 }
 
 /// Makes sure the records of one host are known.
-pub(super) fn known(draft: &mut Draft<'_>, zone: &str, host: &Host) -> Option<HostRecords> {
+pub(super) fn known<'a>(draft: &mut Draft<'a>, zone: &str, host: &Host) -> Option<Cow<'a, HostRecords>> {
     let scope = Scope::Records(zone.to_owned(), host.clone());
     let listed = draft.view.observed.zone_lists.get(zone).is_some_and(|c| c.known().is_some());
     let single = draft.view.observed.records.contains_key(&(zone.to_owned(), host.clone()));
