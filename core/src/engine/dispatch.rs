@@ -13,6 +13,9 @@ const BATCH: usize = 900;
 /// Most characters of values in one batch: AWS takes 32,000.
 const BATCH_CHARACTERS: usize = 30_000;
 
+/// Writes to Kubernetes of one namespace before it is another's turn.
+const BURST: u32 = 8;
+
 /// Characters of the values that a change carries; aliases have none.
 fn characters(changes: &[RecordChange]) -> usize {
     let of = |c: &RecordChange| match &c.record.data {
@@ -54,6 +57,19 @@ impl Engine {
         None
     }
 
+    /// Notes whose turn it was. Writes to Kubernetes come in bursts of one namespace: each end of one has its namespace
+    /// planned anew, and those that end together have it planned once.
+    fn serve(&mut self, tenant: &str, family: Family) {
+        let burst = matches!(family, Family::Kube | Family::KubeStatus) && !tenant.is_empty();
+        let sent = if burst && self.burst.0 == tenant { self.burst.1 + 1 } else { 1 };
+        self.burst = (tenant.to_owned(), sent);
+        if !burst || sent >= BURST {
+            self.turn += 1;
+            self.served.insert(tenant.to_owned(), self.turn);
+            self.burst.1 = 0;
+        }
+    }
+
     /// Kubernetes and probes are bounded by what is under way, not by a rate.
     fn capacity(&self, family: Family) -> bool {
         let most = match family {
@@ -89,15 +105,14 @@ impl Engine {
     pub(super) fn send(&mut self, now: Mono, lease: Mono, step: Step, family: Family) -> Effect {
         let id = self.next_id;
         self.next_id += 1;
-        self.turn += 1;
-        self.served.insert(step.key.part.tenant().to_owned(), self.turn);
+        self.serve(step.key.part.tenant(), family);
         self.buckets.take(family, self.calls(&step.order), now);
         *self.counters.sent.entry(family).or_default() += 1;
         let lane = step.lane.clone();
         let (steps, order) = self.batch(step);
         let mut epoch = 0;
         if let Order::Aws { call, .. } = &order {
-            self.fresh.0.clear();
+            self.fresh.forget(false);
             for scope in steps.iter().flat_map(|s| &s.scopes) {
                 if call.is_read() {
                     epoch = self.observed.read_sent(scope);

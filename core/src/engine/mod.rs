@@ -6,8 +6,8 @@
 //! wake_at()            when to call next although nothing happens
 //! ```
 //!
-//! Guarantees: one step per lane at a time; no step goes out without a valid lease; a step is planned anew right
-//! before it goes out, so it never rests on what has changed since; an outcome that is not known is treated as a call
+//! Guarantees: one step per lane at a time; no step goes out without a valid lease; a step whose part may have changed
+//! since it was planned is planned anew right before it goes out; an outcome that is not known is treated as a call
 //! still in flight.
 
 mod bucket;
@@ -27,7 +27,9 @@ use gatehouse_route::Host;
 use crate::aws::{AwsAnswer, Family, Refusal, RefusalClass};
 use crate::desired::NamespaceDesired;
 use crate::observed::{Observed, Scope};
-use crate::plan::{Lane, Memory, Order, Part, PartKey, Step, StepKey, View, adopted_forms, plan, zone_roles};
+use crate::plan::{
+    KubeWrite, Lane, Memory, Order, Part, PartKey, Step, StepKey, View, adopted_forms, plan, zone_roles,
+};
 use crate::settings::Settings;
 use crate::time::{Mono, Now};
 use crate::world::{AppFacts, ChildFacts, ClaimFacts, Delta, IngressFacts, LoadBalancerFacts, PolicyFacts, World};
@@ -153,15 +155,44 @@ pub struct Engine {
     lease: Option<Mono>,
     next_id: EffectId,
     turn: u64,
+    burst: (String, u32),
     counters: Counters,
     now: Mono,
     fresh: Fresh,
 }
 
-/// Parts planned since the last event and the last call: they need not be looked at again before their steps go out.
-/// It saves work and decides nothing, so two engines that differ here alone are the same.
+/// Parts that need not be planned again before their steps go out. It saves work and decides nothing, so two engines
+/// that differ here alone are the same.
 #[derive(Clone, Debug, Default)]
-struct Fresh(BTreeSet<PartKey>);
+struct Fresh {
+    /// Planned since the last event and the last call.
+    all: BTreeSet<PartKey>,
+    /// Planned since the last change that may concern more parts than it marks: calls of AWS under way and their ends
+    /// do (what others may still make), what happens to objects of one namespace does not.
+    marked: BTreeSet<PartKey>,
+}
+
+impl Fresh {
+    fn planned(&mut self, key: &PartKey) {
+        self.all.insert(key.clone());
+        self.marked.insert(key.clone());
+    }
+
+    fn forget(&mut self, alone: bool) {
+        self.all.clear();
+        if !alone {
+            self.marked.clear();
+        }
+    }
+
+    /// Whether the step's part is as it would be planned now. Calls of AWS and the choice of a place rest on what all
+    /// namespaces have; parts that are told once a second lag behind.
+    fn holds(&self, step: &Step, told: &BTreeSet<PartKey>) -> bool {
+        let own = !matches!(step.order, Order::Aws { .. }) && step.lane != Lane::Placement;
+        let part = &step.key.part;
+        self.all.contains(part) || own && self.marked.contains(part) && !told.contains(part)
+    }
+}
 
 impl PartialEq for Fresh {
     fn eq(&self, _: &Fresh) -> bool {
@@ -198,6 +229,7 @@ impl Engine {
             lease: None,
             next_id: 1,
             turn: 0,
+            burst: (String::new(), 0),
             counters: Counters::default(),
             now: Mono(0),
             fresh: Fresh::default(),
@@ -207,7 +239,7 @@ impl Engine {
     /// Takes in what happened. Nothing is decided here; outcomes are drained before planning.
     pub fn handle(&mut self, now: Now, event: Event) {
         self.now = now.mono;
-        self.fresh.0.clear();
+        self.fresh.forget(self.alone(&event));
         match event {
             Event::Kube(delta) => {
                 self.overtake(&delta);
@@ -220,6 +252,27 @@ impl Engine {
                 }
                 self.lease = Some(valid_until);
             }
+        }
+    }
+
+    /// Whether all that this may change is marked: it concerns objects of one namespace.
+    fn alone(&self, event: &Event) -> bool {
+        let shared = |write: &KubeWrite| {
+            matches!(
+                write,
+                KubeWrite::LoadBalancerStatus { .. }
+                    | KubeWrite::LoadBalancerFinalizers { .. }
+                    | KubeWrite::PolicyStatus { .. }
+            )
+        };
+        match event {
+            Event::Kube(Delta::LoadBalancer(..) | Delta::Policy(..) | Delta::Synced(_)) | Event::Lease { .. } => false,
+            Event::Kube(_) => true,
+            Event::Outcome { id, .. } => match self.in_flight.get(id).map(|flight| &flight.order) {
+                Some(Order::Kube(write)) => !shared(write),
+                Some(Order::Probe(_)) | None => true,
+                Some(Order::Aws { .. }) => false,
+            },
         }
     }
 
@@ -291,7 +344,7 @@ impl Engine {
             self.replan(now);
             let (step, family) = self.pick(now.mono)?;
             // What was planned before the last outcome may be wrong by now.
-            if !self.fresh.0.contains(&step.key.part) {
+            if !self.fresh.holds(&step, &self.told) {
                 self.dirty.insert(step.key.part.clone());
                 self.replan(now);
             }
@@ -356,7 +409,7 @@ impl Engine {
         }
         while let Some(key) = self.dirty.pop_first() {
             let part = plan(&self.view(now), &key);
-            self.fresh.0.insert(key.clone());
+            self.fresh.planned(&key);
             self.store(key, part, now.mono);
         }
     }
