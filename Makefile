@@ -68,7 +68,7 @@ gen: ## Write the generated files anew: CRDs, charts, what config/ and docs have
 .PHONY: bench
 bench: needs-root ## The design's figures on release builds: a table, JSON and docs/benchmarks.md; PART=engine,quota for some of them
 	@./hack/step "build for the bench" cargo build --release --workspace --quiet --bin gatehouse-operator --bin awsim --bin platform --bin bench
-	@./hack/step "build the engine's figures" cargo build --release -p gatehouse-core --quiet --example bench --example idle
+	@./hack/step "build the engine's figures" cargo build --release -p gatehouse-core --quiet --example bench --example crowd --example idle
 	@./hack/step "build the edge's figures" cargo build --release -p gatehouse-edge --quiet --bin gatehouse-edge --example edge
 	@$(CARGO_TARGET_DIR)/release/bench
 

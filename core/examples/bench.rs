@@ -22,6 +22,10 @@ use gatehouse_route::Host;
 
 const APPS_PER_NAMESPACE: usize = 10;
 
+/// Outcomes of a start, and those that are measured after it.
+const STARTING: u64 = 100;
+const RUNNING: u64 = 1_000;
+
 /// The design's targets at 10,000 apps, in milliseconds.
 const TARGETS: [(&str, f64); 3] = [(FULL, 100.0), (OUTCOME, 1.0), (OUTCOME_P99, 1.0)];
 
@@ -155,21 +159,25 @@ fn measure(apps: usize) -> Vec<(&'static str, f64)> {
         assert!(plan.len() > apps / APPS_PER_NAMESPACE);
     }
 
-    // One outcome: handle it, plan what it touched, choose the next step.
+    // One outcome: handle it, plan what it touched, choose the next step. The first ones are the listings of a start,
+    // from which everybody learns; they are told apart.
     let mut outcomes = Vec::new();
     let mut effect = first;
-    for at in 1_001..1_201 {
+    for at in 1_001..1_001 + STARTING + RUNNING {
         let Some(current) = effect else { break };
         let began = Instant::now();
         engine.handle(now(at), Event::Outcome { id: current.id, outcome: answer(&current.order) });
         effect = engine.next(now(at));
         outcomes.push(ms(began));
     }
+    assert_eq!(outcomes.len() as u64, STARTING + RUNNING, "there is always something to do");
+    let starting = outcomes.drain(..STARTING as usize).fold(0.0, f64::max);
     outcomes.sort_by(f64::total_cmp);
     full.sort_by(f64::total_cmp);
     vec![
         ("first plan after a start", start),
         (FULL, full[2]),
+        ("the longest outcome of a start", starting),
         (OUTCOME, outcomes[outcomes.len() / 2]),
         (OUTCOME_P99, outcomes[outcomes.len() * 99 / 100]),
     ]

@@ -120,6 +120,16 @@ impl<T> Cell<T> {
         self.at = now;
     }
 
+    /// Sets the value that was read; true if it is another than before.
+    pub fn read(&mut self, now: Mono, value: T) -> bool
+    where
+        T: PartialEq,
+    {
+        let other = self.value.as_ref() != Some(&value);
+        self.set(now, value);
+        other
+    }
+
     fn track(&mut self) -> &mut dyn Track
     where
         T: 'static,

@@ -83,6 +83,22 @@ impl Engine {
         }
     }
 
+    /// Marks who looks after a scope: an audit that shows what was known changes nothing for anybody else.
+    pub(super) fn mark_audited(&mut self, scope: &Scope) {
+        let part = match scope {
+            Scope::Limits(region) | Scope::Groups(region) | Scope::LoadBalancers(region) => {
+                PartKey::Region(region.clone())
+            }
+            Scope::Zones | Scope::Zone(_) | Scope::ZoneLimit(_) => PartKey::Zones,
+            Scope::LoadBalancer(shard)
+            | Scope::Listeners(shard)
+            | Scope::Rules(shard)
+            | Scope::ListenerCertificates(shard) => PartKey::Shard(shard.clone()),
+            other => return self.mark_scope(other, false),
+        };
+        self.dirty.insert(part);
+    }
+
     /// Namespaces with a certificate that is proved by a record of this name.
     fn validated_by(&self, name: &str) -> BTreeSet<String> {
         let listed = self.observed.certificates.values().filter_map(|cell| cell.last()).flat_map(Certificates::iter);

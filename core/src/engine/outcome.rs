@@ -82,26 +82,26 @@ impl Engine {
 
     fn read(&mut self, now: Mono, flight: &InFlight, answer: AwsAnswer) {
         let Some(scope) = flight.steps.first().and_then(|s| s.scopes.first()).cloned() else { return };
-        let news = self.observed.unknown(&scope);
+        // What a former leader's last call may have done shows only now, and releases of claims wait for that.
+        let former = self.memory.started.plus(self.settings.call_deadline);
+        let news = self.observed.unknown(&scope) || self.observed.read_at(&scope) < former;
         if !self.observed.accept(&scope, flight.epoch, now) {
             return;
         }
-        let mut changed = true;
         let o = &mut self.observed;
-        match (&scope, answer) {
+        let other = match (&scope, answer) {
             (Scope::Limits(region), AwsAnswer::Limits(limits)) => {
-                o.limits.entry(region.clone()).or_default().set(now, limits)
+                o.limits.entry(region.clone()).or_default().read(now, limits)
             }
-            (Scope::Zones, AwsAnswer::Zones(zones)) => o.zones.set(now, zones),
+            (Scope::Zones, AwsAnswer::Zones(zones)) => o.zones.read(now, zones),
             (Scope::Certificates(region), AwsAnswer::Certificates(all)) => {
                 o.settle_requests(region, flight.sent, now);
                 let cell = o.certificates.entry(region.clone()).or_default();
                 let all = Certificates::from(merged(all, cell.last()));
-                changed = news || cell.last() != Some(&all);
-                cell.set(now, all);
+                cell.read(now, all)
             }
             (Scope::Groups(region), AwsAnswer::RegionGroups { ours: groups, others }) => {
-                o.group_lists.entry(region.clone()).or_default().set(now, others);
+                let mut other = o.group_lists.entry(region.clone()).or_default().read(now, others);
                 // What we knew of the Region and is not in its list has gone by another's hand.
                 let here = format!(":{region}:");
                 let vanished: Vec<String> = o
@@ -115,6 +115,7 @@ impl Engine {
                     .collect();
                 for name in vanished {
                     if o.readable_from(&Scope::Group(name.clone())).is_some() {
+                        other = true;
                         o.groups.entry(name.clone()).or_default().set(now, None);
                         o.targets.remove(&name);
                     }
@@ -123,13 +124,15 @@ impl Engine {
                     let cell = o.groups.entry(name).or_default();
                     // What was read one by one knows more (attributes) and is as fresh.
                     if cell.known().is_none_or(Option::is_none) {
+                        other = true;
                         cell.set(now, Some(group));
                     }
                 }
+                other
             }
             (Scope::Group(name), AwsAnswer::TargetGroups(mut groups)) => {
                 let found = groups.remove(name);
-                o.groups.entry(name.clone()).or_default().set(now, found);
+                o.groups.entry(name.clone()).or_default().read(now, found)
             }
             (Scope::LoadBalancers(region), AwsAnswer::LoadBalancers { count, tags }) => {
                 let ours: BTreeSet<ShardKey> =
@@ -138,19 +141,20 @@ impl Engine {
                     o.shard_mut(shard);
                     self.dirty.insert(PartKey::Shard(shard.clone()));
                 }
-                o.load_balancers.entry(region.clone()).or_default().set(now, RegionBalancers { count, ours });
+                o.load_balancers.entry(region.clone()).or_default().read(now, RegionBalancers { count, ours })
             }
             (Scope::LoadBalancer(shard), AwsAnswer::LoadBalancer(found)) => {
                 let gone = found.is_none();
                 let observed = o.shard_mut(shard);
-                observed.load_balancer.set(now, found);
+                let other = observed.load_balancer.read(now, found);
                 if gone {
                     observed.listeners.set(now, BTreeMap::new());
                     observed.rules.set(now, BTreeMap::new());
                     observed.count_carried();
                 }
+                other
             }
-            (Scope::Listeners(shard), AwsAnswer::Listeners(found)) => o.shard_mut(shard).listeners.set(now, found),
+            (Scope::Listeners(shard), AwsAnswer::Listeners(found)) => o.shard_mut(shard).listeners.read(now, found),
             (Scope::Rules(shard), AwsAnswer::Rules(found)) => {
                 let observed = o.shard_mut(shard);
                 let before = observed.rules.last().cloned().unwrap_or_default();
@@ -169,23 +173,22 @@ impl Engine {
                 let merged: BTreeMap<_, _> = merged.collect();
                 observed.rule_changed.retain(|arn, _| merged.contains_key(arn));
                 observed.made.retain(|arn| merged.contains_key(arn));
-                observed.rules.set(now, merged);
+                let other = observed.rules.read(now, merged);
                 observed.count_rules(now);
                 self.note_orphans(now, &shard.load_balancer);
+                other
             }
             (Scope::ListenerCertificates(shard), AwsAnswer::ListenerCertificates(found)) => {
-                o.shard_mut(shard).certificates.set(now, found)
+                o.shard_mut(shard).certificates.read(now, found)
             }
             (Scope::Targets(name), AwsAnswer::TargetHealth(found)) => {
-                o.targets.entry(name.clone()).or_default().set(now, found)
+                o.targets.entry(name.clone()).or_default().read(now, found)
             }
             (Scope::ZoneLimit(zone), AwsAnswer::ZoneLimit(room)) => {
-                let cell = o.zone_rooms.entry(zone.clone()).or_default();
-                changed = cell.last() != Some(&room);
-                cell.set(now, room);
+                o.zone_rooms.entry(zone.clone()).or_default().read(now, room)
             }
             (Scope::Zone(zone), AwsAnswer::ZoneRecords { records, others }) => {
-                self.zone_read(now, zone, records, &others);
+                self.zone_read(now, zone, records, &others)
             }
             (Scope::Records(zone, host), AwsAnswer::Records(records)) => {
                 let stands = |h: &Host| {
@@ -196,18 +199,25 @@ impl Engine {
                 let mut found = by_host(records, &forms, stands).remove(host).unwrap_or_default();
                 let cell = o.records.entry((zone.clone(), host.clone())).or_default();
                 found.deleted_at = cell.last().and_then(|r| r.deleted_at);
-                cell.set(now, found);
+                cell.read(now, found)
             }
             (Scope::Validation(zone, name), AwsAnswer::Records(records)) => {
                 let found = by_name(&records).remove(name);
-                o.validations.entry((zone.clone(), name.clone())).or_default().set(now, found)
+                o.validations.entry((zone.clone(), name.clone())).or_default().read(now, found)
             }
             (Scope::Change(id), AwsAnswer::Change { in_sync, .. }) => {
-                o.changes.entry(id.clone()).or_default().set(now, in_sync)
+                o.changes.entry(id.clone()).or_default().read(now, in_sync)
             }
-            _ => self.observed.mark_stale(&scope),
+            _ => {
+                self.observed.mark_stale(&scope);
+                true
+            }
+        };
+        if news || other {
+            self.mark_scope(&scope, true);
+        } else {
+            self.mark_audited(&scope);
         }
-        self.mark_scope(&scope, changed);
     }
 
     fn written(&mut self, now: Mono, flight: &InFlight, call: &AwsCall, answer: AwsAnswer) {

@@ -14,10 +14,13 @@ use crate::plan::{Order, PartKey, Step, adopted_forms};
 use crate::time::Mono;
 
 impl Engine {
-    pub(super) fn zone_read(&mut self, now: Mono, zone: &str, records: Vec<Record>, others: &BTreeSet<String>) {
+    /// Takes in the listing of a zone; true if it shows anything else than was known.
+    pub(super) fn zone_read(&mut self, now: Mono, zone: &str, records: Vec<Record>, others: &BTreeSet<String>) -> bool {
         self.observed.zone_lists.entry(zone.to_owned()).or_default().set(now, ());
-        self.observed.names.insert(zone.to_owned(), names(&records, others));
-        self.validations_read(now, zone, by_name(&records));
+        let named = names(&records, others);
+        let mut other = self.observed.names.get(zone) != Some(&named);
+        self.observed.names.insert(zone.to_owned(), named);
+        other |= self.validations_read(now, zone, by_name(&records));
         let forms = adopted_forms(&self.world);
         let mut found = by_host(records, &forms, |_| false);
         // Hosts with a write under way or in doubt keep what is known of them; they have reads of their own.
@@ -30,15 +33,18 @@ impl Engine {
             }
             if let Some(cell) = self.observed.records.get_mut(&key) {
                 let before = cell.last().cloned().unwrap_or_default();
-                cell.set(now, HostRecords { pending: before.pending, deleted_at: before.deleted_at, ..fresh });
+                let read = HostRecords { pending: before.pending, deleted_at: before.deleted_at, ..fresh };
+                other |= cell.read(now, read);
             }
         }
+        other |= !found.is_empty();
         for (host, records) in found {
             self.observed.records.entry((zone.to_owned(), host)).or_default().set(now, records);
         }
         for load_balancer in self.world.load_balancers.keys().cloned().collect::<Vec<_>>() {
             self.note_orphans(now, &load_balancer);
         }
+        other
     }
 
     /// Other owners are adopted, or write their markers in another form than was said: hosts with records that are not
@@ -58,16 +64,19 @@ impl Engine {
     }
 
     /// As for hosts: what is being written or in doubt is left to a read of its own.
-    fn validations_read(&mut self, now: Mono, zone: &str, mut found: BTreeMap<String, String>) {
+    fn validations_read(&mut self, now: Mono, zone: &str, mut found: BTreeMap<String, String>) -> bool {
+        let mut other = false;
         for (key, cell) in self.observed.validations.iter_mut().filter(|((z, _), _)| z == zone) {
             let fresh = found.remove(&key.1);
             if cell.known().is_some() && cell.readable() {
-                cell.set(now, fresh);
+                other |= cell.read(now, fresh);
             }
         }
+        other |= !found.is_empty();
         for (name, value) in found {
             self.observed.validations.entry((zone.to_owned(), name)).or_default().set(now, Some(value));
         }
+        other
     }
 
     pub(super) fn records_written(&mut self, now: Mono, zone: &str, step: &Step, change: &str) {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::figure::{Figure, Scene};
 
-/// A line of `core/examples/bench.rs` or `idle.rs`, or of `edge/examples/edge`.
+/// A line of `core/examples/bench.rs`, `crowd.rs` or `idle.rs`, or of `edge/examples/edge`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -42,9 +42,11 @@ fn example(name: &str) -> Result<Vec<Figure>> {
         .collect()
 }
 
-/// The engine: full recomputation and one outcome.
+/// The engine: full recomputation, one outcome, and an app among many of its namespace.
 pub fn engine() -> Result<Vec<Figure>> {
-    example("bench")
+    let mut figures = example("bench")?;
+    figures.extend(example("crowd")?);
+    Ok(figures)
 }
 
 /// Calls while nothing changes.
