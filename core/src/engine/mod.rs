@@ -324,6 +324,10 @@ impl Engine {
             if claimed {
                 self.mark_certificates();
             }
+            // One that says the same in other words is reviewed as before, and told so.
+            if let Delta::Policy(name, _) = &delta {
+                self.dirty.insert(PartKey::Policy(name.clone()));
+            }
             if matches!(delta, Delta::Namespace(..)) {
                 for name in self.world.policies.keys().cloned().collect::<Vec<_>>() {
                     self.soon(PartKey::Policy(name));
