@@ -23,7 +23,7 @@ pub fn run(args: &RulesArgs, out: &mut Out) -> u8 {
         (RulesFormat::Text, Some(_)) => rules.iter().for_each(|rule| one(*rule, out)),
         (RulesFormat::Text, None) => {
             let head = ["RULE", "CLASS", "REASON", "ASKS THAT"].map(str::to_owned);
-            let rows = rules.iter().map(|r| [r.id(), class(*r), r.reason(), r.about().asks].map(str::to_owned));
+            let rows = rules.iter().map(|r| [r.id(), class(*r), r.reason().word(), r.about().asks].map(str::to_owned));
             for line in table(&std::iter::once(head).chain(rows).collect::<Vec<_>>()) {
                 out.line(&line);
             }
@@ -47,7 +47,7 @@ fn one(rule: Rule, out: &mut Out) {
     out.line(&format!("  because    {why}"));
     out.line(&format!("  cure       {cure}"));
     out.line(&format!("  class      {}: {}", class(rule), rule.class().about()));
-    out.line(&format!("  reason     {} in the condition of the app", rule.reason()));
+    out.line(&format!("  reason     {} in the condition of the app", rule.reason().word()));
 }
 
 fn markdown(rules: &[Rule], out: &mut Out) {
@@ -66,7 +66,7 @@ fn markdown(rules: &[Rule], out: &mut Out) {
         out.line("");
         out.line(&format!("## {}", rule.id()));
         out.line("");
-        out.line(&format!("Asks that {asks}: {why}. Class {}, reason `{}`.", class(*rule), rule.reason()));
+        out.line(&format!("Asks that {asks}: {why}. Class {}, reason `{}`.", class(*rule), rule.reason().word()));
         out.line("");
         out.line(&format!("Cure: {cure}."));
     }

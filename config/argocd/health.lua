@@ -19,13 +19,6 @@ end
 
 local ready = nil
 for _, condition in ipairs(obj.status.conditions) do
-  -- A policy is not published, so it has no Ready: it is read, or some of its grants cannot be.
-  if obj.kind == "ExposurePolicy" and condition.type == "Accepted" then
-    if condition.status == "False" then
-      return {status = "Degraded", message = (condition.reason or "Accepted") .. ": " .. (condition.message or "")}
-    end
-    ready = condition
-  end
   if condition.type == "Stalled" and condition.status == "True" then
     return {status = "Degraded", message = (condition.reason or "Stalled") .. ": " .. (condition.message or "")}
   end

@@ -26,6 +26,7 @@ pub mod ingress;
 pub mod marker;
 pub mod observed;
 pub mod plan;
+pub mod reason;
 pub mod request;
 pub mod review;
 pub mod settings;
@@ -35,6 +36,7 @@ pub mod world;
 
 pub use engine::{Answer, Buckets, Effect, EffectId, Engine, Event, Outcome};
 pub use identity::{AppKey, ClusterId, ShardKey};
+pub use reason::Reason;
 pub use settings::Settings;
 pub use time::{Mono, Now, Wall};
 pub use world::{Delta, Kind, World};

@@ -60,5 +60,7 @@ pub const APP_CONDITIONS: &[&str] =
     &["Accepted", "ResolvedRefs", "CertificateReady", "Programmed", "DNSReady", "NetworkPolicyApplied", "Ready"];
 /// Positive conditions of a SharedLoadBalancer.
 pub const LOAD_BALANCER_CONDITIONS: &[&str] = &["Accepted", "Programmed", "Ready"];
+/// Positive conditions of an ExposurePolicy.
+pub const POLICY_CONDITIONS: &[&str] = &["Accepted", "Ready"];
 /// The one negative condition, present only while true: a person must act.
 pub const STALLED: &str = "Stalled";

@@ -61,6 +61,7 @@ fn default_status(crd: &mut CustomResourceDefinition) {
     let types = match crd.spec.names.kind.as_str() {
         "ExposedApp" => keys::APP_CONDITIONS,
         "SharedLoadBalancer" => keys::LOAD_BALANCER_CONDITIONS,
+        "ExposurePolicy" => keys::POLICY_CONDITIONS,
         _ => return,
     };
     for version in &mut crd.spec.versions {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gatehouse_core::aws::{Refusal, RefusalClass};
 use gatehouse_core::plan::KubeWrite;
 use gatehouse_core::world::{ChildFacts, ChildKey, ChildKind};
-use gatehouse_core::{Answer, AppKey};
+use gatehouse_core::{Answer, AppKey, Reason};
 use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -152,7 +152,7 @@ impl Writer {
                     "type": keys::TARGET_HEALTHY,
                     "status": if healthy { "True" } else { "False" },
                     "lastTransitionTime": jiff::Timestamp::now().to_string(),
-                    "reason": "TargetHealthy",
+                    "reason": Reason::TargetHealthy.word(),
                     "message": "healthy in every target group that a rule uses",
                 });
                 let patch = json!({ "metadata": { "uid": uid }, "status": { "conditions": [condition] } });

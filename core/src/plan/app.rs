@@ -9,10 +9,11 @@ use gatehouse_route::Host;
 use crate::aws::ProtocolVersion;
 use crate::desired::HostDesired;
 use crate::identity::{AppKey, ShardKey, claim_name};
+use crate::reason::Reason;
 use crate::review::{AppReview, Class, Finding, Rule};
 use crate::world::{AppFacts, ChildKind, ClaimFacts, World};
 
-use super::condition::{Judged, condition, no, summary, yes};
+use super::condition::{Judged, condition, no, stalled, summary, yes, yes_but};
 use super::group::Way;
 use super::owner::Owner;
 use super::{Draft, KubeWrite, PartKey, View, to_json};
@@ -127,44 +128,8 @@ fn app_status(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, review: &AppRevie
         judged.into_iter().map(|j| condition(before, j, generation, view.now.wall)).collect();
     let (status, reason, message) = summary(&conditions);
     conditions.push(condition(before, ("Ready", status, reason, message), generation, view.now.wall));
-    // A person must act: what we wait for will not come by itself.
-    let stalled = conditions.iter().find(|c| c.status == ConditionStatus::False && is_terminal(&c.reason)).cloned();
-    if let Some(cause) = stalled {
-        conditions.push(condition(
-            before,
-            (keys::STALLED, ConditionStatus::True, cause.reason, cause.message),
-            generation,
-            view.now.wall,
-        ));
-    }
+    conditions.extend(stalled(before, &conditions, "ExposedApp", generation, view.now.wall));
     ExposedAppStatus { observed_generation: Some(generation), conditions, hosts: host_statuses(view, key, app) }
-}
-
-fn is_terminal(reason: &str) -> bool {
-    matches!(
-        reason,
-        "Invalid"
-            | "HostNotAvailable"
-            | "LoadBalancerNotAllowed"
-            | "CertificateNotGranted"
-            | "LabelMissing"
-            | "TlsModeNotAllowed"
-            | "LimitExceeded"
-            | "OpenCidrNotAllowed"
-            | "BackendNotFound"
-            | "NoCertificate"
-            | "DNSConflict"
-            | "RecordConflict"
-            | "NoHostedZone"
-            | "Denied"
-            | "QuotaExceeded"
-            | "CertificateInOtherRegion"
-            | "CertificateNotFound"
-            | "CertificateNotUsable"
-            | "CertificateDoesNotCover"
-            | "NameTooLong"
-            | "RequestFailed"
-    )
 }
 
 fn join(findings: &[&Finding]) -> String {
@@ -220,15 +185,15 @@ fn accepted(
     if let Some(host) = served.iter().find(homeless) {
         return no(
             "Accepted",
-            "NoShardWithRoom",
+            Reason::NoShardWithRoom,
             format!(
                 "{host} has no place: every shard is full; the platform team must raise spec.limits.shards or the account's quotas"
             ),
         );
     }
     match hosts.iter().find(|h| !served.contains(h) || !admitted(h)) {
-        Some(waiting) => no("Accepted", "ClaimPending", format!("{waiting} is being claimed")),
-        None => yes("Accepted", "Accepted"),
+        Some(waiting) => no("Accepted", Reason::ClaimPending, format!("{waiting} is being claimed")),
+        None => yes("Accepted", Reason::Accepted),
     }
 }
 
@@ -239,9 +204,9 @@ fn references(notes: Option<&Vec<Finding>>, review: &AppReview) -> Judged {
     }
     if let Some(notes) = notes {
         let notes: Vec<&Finding> = notes.iter().collect();
-        return ("ResolvedRefs", ConditionStatus::True, Rule::RouteConflict.reason().into(), join(&notes));
+        return yes_but("ResolvedRefs", Rule::RouteConflict.reason(), join(&notes));
     }
-    yes("ResolvedRefs", "ResolvedRefs")
+    yes("ResolvedRefs", Reason::ResolvedRefs)
 }
 
 /// A host where it should stand.
@@ -276,27 +241,27 @@ fn programmed(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, served: &[&Host])
     let view = &draft.view;
     let places = places(view, key, served);
     if places.is_empty() {
-        return no(TYPE, "Pending", "waits for the host to be claimed");
+        return no(TYPE, Reason::Pending, "waits for the host to be claimed");
     }
     for Place { host, shard, protocols, .. } in &places {
         if let Some(protocol) = super::record::unserved(view, &key.namespace, host, protocols, shard) {
             if let Some((_, refusal)) = refusal_of(view, &key.namespace, shard) {
                 let reason = match refusal.class {
-                    crate::aws::RefusalClass::Denied => "Denied",
-                    crate::aws::RefusalClass::Quota => "QuotaExceeded",
-                    _ => "AwsRefused",
+                    crate::aws::RefusalClass::Denied => Reason::Denied,
+                    crate::aws::RefusalClass::Quota => Reason::QuotaExceeded,
+                    _ => Reason::AwsRefused,
                 };
                 return no(TYPE, reason, refusal.message.clone());
             }
             if !draft.part.held.is_empty() {
-                return no(TYPE, "Held", draft.part.held.join("; "));
+                return no(TYPE, Reason::Held, draft.part.held.join("; "));
             }
             let way = Way { shard, namespace: &key.namespace, protocol };
-            return no(TYPE, "RulePending", format!("the rule for {host} is not in the data plane of {way} yet"));
+            return no(TYPE, Reason::RulePending, format!("the rule for {host} is not in the data plane of {way} yet"));
         }
         let mut ways = protocols.iter().map(|protocol| Way { shard, namespace: &key.namespace, protocol: *protocol });
         if let Some(way) = ways.find(|way| !way.healthy(view)) {
-            return no(TYPE, "NoHealthyTarget", format!("no edge pod of {} is healthy on {way}", key.namespace));
+            return no(TYPE, Reason::NoHealthyTarget, format!("no edge pod of {} is healthy on {way}", key.namespace));
         }
     }
     let current = served.iter().all(|h| {
@@ -307,12 +272,12 @@ fn programmed(draft: &Draft<'_>, key: &AppKey, app: &AppFacts, served: &[&Host])
             .is_some_and(|a| a.generation == app.meta.generation)
     });
     if !current {
-        return no(TYPE, "Frozen", "the edge serves what was last admitted");
+        return no(TYPE, Reason::Frozen, "the edge serves what was last admitted");
     }
     if !super::edge::table_served(view, &key.namespace) {
-        return no(TYPE, "TablePending", "not every edge pod reports the current routes yet");
+        return no(TYPE, Reason::TablePending, "not every edge pod reports the current routes yet");
     }
-    yes(TYPE, "Programmed")
+    yes(TYPE, Reason::Programmed)
 }
 
 /// The last refusal that stands in the way of a namespace on a shard.
@@ -334,7 +299,7 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
     const TYPE: &str = "DNSReady";
     let places = places(view, key, served);
     if places.is_empty() {
-        return no(TYPE, "Pending", "waits for the host to be claimed");
+        return no(TYPE, Reason::Pending, "waits for the host to be claimed");
     }
     if let Some(shadowed) = shadowed(view, key, served) {
         return shadowed;
@@ -342,12 +307,12 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
     let mut handed_over = Vec::new();
     for Place { host, shard, wanted, .. } in places {
         let Some(zones) = super::zones_for(view, &host, &shard.load_balancer) else {
-            return no(TYPE, "Pending", "hosted zones are being listed");
+            return no(TYPE, Reason::Pending, "hosted zones are being listed");
         };
         if zones.is_empty() {
             return no(
                 TYPE,
-                "NoHostedZone",
+                Reason::NoHostedZone,
                 format!(
                     "no hosted zone holds {host}; create one or name it in spec.dns.zones of {}",
                     shard.load_balancer
@@ -361,7 +326,7 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
                     Owner::Stranger(_) if super::owner::adoptable(lb, &records).is_none() => {
                         return no(
                             TYPE,
-                            "DNSConflict",
+                            Reason::DNSConflict,
                             format!(
                                 "{host} already has a record that is not ours; remove it or let its owner hand over"
                             ),
@@ -376,24 +341,26 @@ fn dns(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Judged {
             }
             match super::record::published(view, &host, &zone) {
                 Some(true) => {}
-                Some(false) => return no(TYPE, "Propagating", format!("{host} is on its way to all name servers")),
+                Some(false) => {
+                    return no(TYPE, Reason::Propagating, format!("{host} is on its way to all name servers"));
+                }
                 None => {
                     if let Some(full) = super::record::no_room(view, &zone, super::record::RECORDS) {
-                        return no(TYPE, "QuotaExceeded", format!("{host} gets no record: {full}"));
+                        return no(TYPE, Reason::QuotaExceeded, format!("{host} gets no record: {full}"));
                     }
                     let missing = super::record::missing(view, &key.namespace, &host, wanted, &shard);
                     let what =
                         if missing.is_empty() { "the record to be written".to_owned() } else { missing.join(", ") };
-                    return no(TYPE, "Pending", format!("{host} waits for {what}"));
+                    return no(TYPE, Reason::Pending, format!("{host} waits for {what}"));
                 }
             }
         }
     }
     if !handed_over.is_empty() {
         let message = format!("{}: records belong to another owner now and are left alone", handed_over.join(", "));
-        return (TYPE, ConditionStatus::True, "HandedOver".into(), message);
+        return yes_but(TYPE, Reason::HandedOver, message);
     }
-    yes(TYPE, "Published")
+    yes(TYPE, Reason::Published)
 }
 
 /// A carried host that some name below has taken out of DNS, until it has a record of its own.
@@ -407,7 +374,7 @@ fn shadowed(view: &View<'_>, key: &AppKey, served: &[&Host]) -> Option<Judged> {
                     let message = format!(
                         "a name below {host} exists, so the wildcard does not answer for it; it gets a record of its own"
                     );
-                    return Some(no("DNSReady", "DNSShadowed", message));
+                    return Some(no("DNSReady", Reason::DNSShadowed, message));
                 }
             }
         }
@@ -419,19 +386,19 @@ fn policies(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Judged {
     const TYPE: &str = "NetworkPolicyApplied";
     let mode = app.spec.network_policy.as_ref().map(|p| p.mode).unwrap_or_default();
     if mode == NetworkPolicyMode::Off {
-        return yes(TYPE, "Off");
+        return yes(TYPE, Reason::Off);
     }
     let Some(desired) = view.desired.get(&key.namespace) else {
-        return no(TYPE, "Pending", "waits for the host to be claimed");
+        return no(TYPE, Reason::Pending, "waits for the host to be claimed");
     };
     let mut some = false;
     for (child, fragment) in desired.children.iter().filter(|(k, _)| k.kind == ChildKind::NetworkPolicy) {
         some = true;
         if view.world.children.get(child).and_then(|c| c.fragment.as_ref()) != Some(&fragment.hash) {
-            return no(TYPE, "Applying", format!("NetworkPolicy {} is being applied", child.name));
+            return no(TYPE, Reason::Applying, format!("NetworkPolicy {} is being applied", child.name));
         }
     }
-    if some { yes(TYPE, "Applied") } else { no(TYPE, "Pending", "waits for the host to be claimed") }
+    if some { yes(TYPE, Reason::Applied) } else { no(TYPE, Reason::Pending, "waits for the host to be claimed") }
 }
 
 fn host_statuses(view: &View<'_>, key: &AppKey, app: &AppFacts) -> Vec<HostStatus> {

@@ -6,6 +6,7 @@ use gatehouse_route::short_hash;
 
 use crate::identity::AppKey;
 use crate::ingress::{Derived, Fate, Remark};
+use crate::reason::Reason;
 use crate::world::{AppFacts, IngressFacts, World};
 
 use super::{Draft, KubeWrite};
@@ -76,27 +77,31 @@ fn apps(draft: &mut Draft<'_>, key: &AppKey, ingress: &IngressFacts, derived: Op
 /// One event for each thing that was not carried over, once for each change of them.
 fn news(draft: &mut Draft<'_>, key: &AppKey, ingress: &IngressFacts, derived: &Derived, taken: &[String]) {
     let mut events: Vec<(String, String, String)> = Vec::new();
-    let mut say = |kind: &str, reason: &str, note: String| events.push((kind.into(), reason.into(), note));
+    let mut say = |kind: &str, reason: Reason, note: String| events.push((kind.into(), reason.into(), note));
     for name in taken {
         let why = format!("an ExposedApp {name} exists that was not made from this Ingress; rename one of them");
-        say("Warning", "NameTaken", why);
+        say("Warning", Reason::NameTaken, why);
     }
     for Remark { fate, field, message } in &derived.remarks {
         let (kind, reason) = match fate {
-            Fate::HostMissing | Fate::Refused => ("Warning", "Refused"),
-            Fate::Lost => ("Warning", "NotTranslated"),
-            Fate::Needless => ("Normal", "NotNeeded"),
+            Fate::HostMissing | Fate::Refused => ("Warning", Reason::Refused),
+            Fate::Lost => ("Warning", Reason::NotTranslated),
+            Fate::Needless => ("Normal", Reason::NotNeeded),
         };
         say(kind, reason, format!("{field}: {message}"));
     }
     let served: Vec<&str> = derived.apps.keys().filter(|n| !taken.contains(n)).map(String::as_str).collect();
     if !served.is_empty() {
-        say("Normal", "Converted", format!("served as ExposedApp {}", served.join(", ")));
+        say("Normal", Reason::Converted, format!("served as ExposedApp {}", served.join(", ")));
     }
     if events.len() > MOST_EVENTS {
         let more = events.len() - MOST_EVENTS;
         events.truncate(MOST_EVENTS);
-        events.push(("Warning".into(), "More".into(), format!("and {more} more; `gatehouse convert` prints them all")));
+        events.push((
+            "Warning".into(),
+            Reason::More.into(),
+            format!("and {more} more; `gatehouse convert` prints them all"),
+        ));
     }
     if events.is_empty() {
         return;

@@ -1,13 +1,17 @@
 //! What a SharedLoadBalancer is told: its shards against their quotas, what is held, and its finalizer.
 
-use gatehouse_crds::{ShardStatus, SharedLoadBalancerStatus, keys};
+use gatehouse_crds::{Condition, ShardStatus, SharedLoadBalancerStatus, keys};
 
+use crate::aws::RefusalClass;
 use crate::identity::ShardKey;
 use crate::observed::Scope;
+use crate::reason::Reason;
 
-use super::condition::{Judged, condition, no, summary, yes};
+use super::condition::{Judged, condition, no, stalled, summary, yes};
 use super::group::Way;
-use super::{Draft, KubeWrite, PartKey, View, to_json};
+use super::{Draft, KubeWrite, Part, PartKey, View, to_json};
+
+const PROGRAMMED: &str = "Programmed";
 
 pub(super) fn plan(draft: &mut Draft<'_>, name: &str) {
     let view = draft.view;
@@ -77,8 +81,11 @@ fn load_balancer_status(
     let mut binding: Option<(f64, String)> = None;
     let mut rows = Vec::new();
     let mut held = Vec::new();
+    let mut refused = None;
     for shard in shards {
         let observed = &view.observed.shards[shard];
+        let planned = super::plan(view, &PartKey::Shard(shard.clone()));
+        refused = refused.or_else(|| refusal(view, &lb.status.conditions, shard, &planned));
         let Some(alb) = observed.load_balancer.last().and_then(Option::as_ref) else { continue };
         let rules = observed.rules.last().map_or(0, std::collections::BTreeMap::len);
         let groups = view.load.get(shard).map_or(0, |l| usize::try_from(l.groups()).unwrap_or(usize::MAX));
@@ -116,7 +123,7 @@ fn load_balancer_status(
             targets: of(targets, limits.map(|l| l.targets)),
             certificates: of(certificates, limits.map(|l| l.certificates)),
         });
-        held.extend(super::plan(view, &PartKey::Shard(shard.clone())).held);
+        held.extend(planned.held);
     }
     held.extend(decision.held);
     held.extend(super::dns::unreadable(view, lb));
@@ -132,22 +139,31 @@ fn load_balancer_status(
         let shard = ShardKey { load_balancer: name.to_owned(), index: u32::try_from(r.shard).unwrap_or(0) };
         view.observed.shards.get(&shard).and_then(|s| s.listeners.last()).is_some_and(|l| l.len() == 2)
     });
-    let programmed = if !held.is_empty() {
-        no("Programmed", "Held", held.join("; "))
+    let programmed = if let Some(refused) = refused {
+        refused
+    } else if !held.is_empty() {
+        no(PROGRAMMED, Reason::Held, held.join("; "))
     } else if !active {
-        refused(view, name).unwrap_or_else(|| no("Programmed", "Provisioning", "the ALB is not active yet"))
+        provisioning(view, name, "the ALB is not active yet")
+    } else if !listening && defaultless(view, shards) {
+        no(
+            PROGRAMMED,
+            Reason::NoCertificate,
+            "the HTTPS listener waits for a default certificate: set spec.certificates.default or publish an app that one covers",
+        )
     } else if !listening {
-        refused(view, name).unwrap_or_else(|| no("Programmed", "NoCertificate", "the HTTPS listener waits for a default certificate: set spec.certificates.default or publish an app that one covers"))
+        provisioning(view, name, "its listeners are being made")
     } else {
-        yes("Programmed", "Programmed")
+        yes(PROGRAMMED, Reason::Programmed)
     };
     let before = &lb.status.conditions;
     let mut conditions = vec![
-        condition(before, yes("Accepted", "Accepted"), generation, view.now.wall),
+        condition(before, yes("Accepted", Reason::Accepted), generation, view.now.wall),
         condition(before, programmed, generation, view.now.wall),
     ];
     let (status, reason, message) = summary(&conditions);
     conditions.push(condition(before, ("Ready", status, reason, message), generation, view.now.wall));
+    conditions.extend(stalled(before, &conditions, "SharedLoadBalancer", generation, view.now.wall));
     SharedLoadBalancerStatus {
         observed_generation: Some(generation),
         conditions,
@@ -161,11 +177,81 @@ fn load_balancer_status(
     }
 }
 
-/// The last refusal of a step for the load balancer's shards.
-fn refused(view: &View<'_>, name: &str) -> Option<Judged> {
-    let (_, refusal) = view.memory.refusals.iter().find(|(step, refusal)| {
-        matches!(&step.part, PartKey::Shard(s) if s.load_balancer == name)
-            && refusal.class != crate::aws::RefusalClass::Throttled
-    })?;
-    Some(no("Programmed", "AwsRefused", refusal.message.clone()))
+/// What AWS refuses of a shard and will go on refusing until a person acts. The shard may serve all the same, as it was
+/// before the change.
+fn refusal(view: &View<'_>, before: &[Condition], shard: &ShardKey, planned: &Part) -> Option<Judged> {
+    let observed = &view.observed.shards[shard];
+    let alb = observed.load_balancer.known();
+    let fresh = alb.is_some_and(|alb| alb.is_none() || observed.listeners.known().is_some());
+    view.memory.refusals.iter().find_map(|(step, refusal)| {
+        let ours = step.part == PartKey::Shard(shard.clone());
+        // What a listener says of certificates is told to the apps whom it concerns.
+        if !ours || super::certificate::STEPS.iter().any(|prefix| step.what.starts_with(prefix)) {
+            return None;
+        }
+        let reason = match refusal.class {
+            RefusalClass::Invalid => Reason::AwsRefused,
+            RefusalClass::Denied => Reason::Denied,
+            RefusalClass::Quota => Reason::QuotaExceeded,
+            RefusalClass::Throttled | RefusalClass::Transient | RefusalClass::Stale => return None,
+        };
+        let message = format!("{}: {shard}: {}", field(&step.what, &refusal.message), refusal.message);
+        // A step that nobody takes any more is history, and so is what was said to it. While the shard is read anew, as
+        // it is after each refusal, no step is planned: then what was last seen of it decides.
+        let told = || before.iter().any(|c| c.type_ == PROGRAMMED && c.message == message);
+        let stands =
+            planned.steps.iter().any(|s| s.key == *step) || !fresh && (wanted(view, shard, &step.what) || told());
+        stands.then(|| no(PROGRAMMED, reason, message))
+    })
+}
+
+/// Whether a step is still to be taken, by what was last seen of its shard.
+fn wanted(view: &View<'_>, shard: &ShardKey, step: &str) -> bool {
+    let Some(lb) = view.world.load_balancers.get(&shard.load_balancer) else { return false };
+    let observed = &view.observed.shards[shard];
+    let alb = observed.load_balancer.last().and_then(Option::as_ref);
+    let Some(alb) = alb else { return step == "create load balancer" };
+    match step {
+        "set subnets" => alb.subnets != lb.spec.subnets.iter().map(|s| s.id.clone()).collect(),
+        "set security groups" => alb.security_groups != lb.spec.security_groups.iter().cloned().collect(),
+        "set address type" => alb.ip_address_type != super::shard::ip_address_type(lb.spec.ip_address_type),
+        "set attributes" => {
+            let have = alb.attributes.as_ref();
+            super::shard::attributes(lb).iter().any(|(k, v)| have.is_some_and(|have| have.get(k) != Some(v)))
+        }
+        _ => step.starts_with("create listener") || step == "modify listener",
+    }
+}
+
+/// The field that a step carries to AWS. A refused creation names none, but AWS's words do.
+fn field(step: &str, message: &str) -> &'static str {
+    let about = |word: &str| message.contains(word);
+    match step {
+        "set subnets" => "spec.subnets",
+        "set security groups" => "spec.securityGroups",
+        "set address type" => "spec.ipAddressType",
+        "set attributes" => "spec.attributes",
+        "create load balancer" if about("ecurity group") => "spec.securityGroups",
+        "create load balancer" if about("ubnet") => "spec.subnets",
+        _ if about("SSL policy") || about("SslPolicy") => "spec.sslPolicy",
+        _ if about("ertificate") => "spec.certificates.default",
+        _ => "spec",
+    }
+}
+
+/// Whether the listener waits for a certificate, and not for AWS.
+fn defaultless(view: &View<'_>, shards: &[ShardKey]) -> bool {
+    shards.iter().any(|shard| {
+        let lb = view.world.load_balancers.get(&shard.load_balancer);
+        lb.is_some_and(|lb| super::certificate::listener::default(view, shard, lb).is_none())
+    })
+}
+
+/// On its way, with what AWS said last to whom it may concern.
+fn provisioning(view: &View<'_>, name: &str, what: &str) -> Judged {
+    let last = view.memory.refusals.iter().find(|(step, refusal)| {
+        matches!(&step.part, PartKey::Shard(s) if s.load_balancer == name) && refusal.class == RefusalClass::Transient
+    });
+    let words = last.map_or(String::new(), |(_, refusal)| format!("; AWS said last: {}", refusal.message));
+    no(PROGRAMMED, Reason::Provisioning, format!("{what}{words}"))
 }

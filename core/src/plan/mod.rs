@@ -44,7 +44,7 @@ use crate::time::{Mono, Now};
 use crate::world::World;
 
 pub use certificate::{certificate_for, default_mode};
-pub use condition::{condition, summary};
+pub use condition::{condition, stalled, summary};
 pub(crate) use dns::zone_roles;
 pub use dns::zones_for;
 pub(crate) use draft::Draft;

@@ -2,8 +2,10 @@
 
 use gatehouse_crds::{ConditionStatus, ExposurePolicyStatus, Violation};
 
+use crate::reason::Reason;
 use crate::review::{Class, Finding, Rulebook, matches};
 
+use super::condition::{stalled, summary};
 use super::{Draft, KubeWrite, condition, to_json};
 
 /// Violations that a status lists; the count tells of all.
@@ -40,19 +42,24 @@ pub(super) fn plan(draft: &mut Draft<'_>, name: &str) {
     let alone = [(name.to_owned(), policy.clone())].into();
     let unreadable = Rulebook::collect_all(&alone).unreadable;
     let accepted = if unreadable.is_empty() {
-        ("Accepted", ConditionStatus::True, "Accepted".to_owned(), String::new())
+        ("Accepted", ConditionStatus::True, Reason::Accepted.into(), String::new())
     } else {
         (
             "Accepted",
             ConditionStatus::False,
-            "InvalidGrant".to_owned(),
+            Reason::InvalidGrant.into(),
             format!("these grant nothing: {}", unreadable.join("; ")),
         )
     };
     let generation = policy.meta.generation;
+    let before = &policy.status.conditions;
+    let mut conditions = vec![condition(before, accepted, generation, view.now.wall)];
+    let (ready, reason, message) = summary(&conditions);
+    conditions.push(condition(before, ("Ready", ready, reason, message), generation, view.now.wall));
+    conditions.extend(stalled(before, &conditions, "ExposurePolicy", generation, view.now.wall));
     let status = ExposurePolicyStatus {
         observed_generation: Some(generation),
-        conditions: vec![condition(&policy.status.conditions, accepted, generation, view.now.wall)],
+        conditions,
         matched_namespaces: i32::try_from(namespaces).ok(),
         violation_count: i32::try_from(violations.len()).ok(),
         violations: violations.into_iter().take(LISTED).collect(),

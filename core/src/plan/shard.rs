@@ -312,7 +312,7 @@ fn scheme(scheme: Scheme) -> &'static str {
     }
 }
 
-fn ip_address_type(kind: IpAddressType) -> &'static str {
+pub(super) fn ip_address_type(kind: IpAddressType) -> &'static str {
     match kind {
         IpAddressType::Ipv4 => "ipv4",
         IpAddressType::Dualstack => "dualstack",

@@ -4,6 +4,8 @@ use gatehouse_crds::Enforcement;
 use gatehouse_route::Host;
 use serde::{Deserialize, Serialize};
 
+use crate::reason::Reason;
+
 /// Which rule speaks. The text form is the id used in policies, metrics and JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,22 +91,22 @@ impl Rule {
 
     /// The reason word of the condition it makes false.
     #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Rule::Grammar => "Invalid",
-            Rule::Host => "HostNotAvailable",
-            Rule::Attachment => "LoadBalancerNotAllowed",
-            Rule::Certificate => "CertificateNotGranted",
-            Rule::ManagedPods => "ManagedPodsSelected",
-            Rule::HostMissing => "HostMissing",
-            Rule::Ingress => "NotTranslated",
-            Rule::Labels => "LabelMissing",
-            Rule::TlsMode => "TlsModeNotAllowed",
-            Rule::Limits => "LimitExceeded",
-            Rule::OpenCidr => "OpenCidrNotAllowed",
-            Rule::RefusedKinds => "KindRefused",
-            Rule::Backend => "BackendNotFound",
-            Rule::RouteConflict => "RouteConflict",
+            Rule::Grammar => Reason::Invalid,
+            Rule::Host => Reason::HostNotAvailable,
+            Rule::Attachment => Reason::LoadBalancerNotAllowed,
+            Rule::Certificate => Reason::CertificateNotGranted,
+            Rule::ManagedPods => Reason::ManagedPodsSelected,
+            Rule::HostMissing => Reason::HostMissing,
+            Rule::Ingress => Reason::NotTranslated,
+            Rule::Labels => Reason::LabelMissing,
+            Rule::TlsMode => Reason::TlsModeNotAllowed,
+            Rule::Limits => Reason::LimitExceeded,
+            Rule::OpenCidr => Reason::OpenCidrNotAllowed,
+            Rule::RefusedKinds => Reason::KindRefused,
+            Rule::Backend => Reason::BackendNotFound,
+            Rule::RouteConflict => Reason::RouteConflict,
         }
     }
 }

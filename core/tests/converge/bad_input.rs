@@ -36,6 +36,64 @@ fn told(sim: &mut Sim) -> String {
     conditions.chain(status.held.clone()).collect::<Vec<_>>().join("\n")
 }
 
+/// What a load balancer says that only a person can mend.
+fn stalled(sim: &Sim, name: &str) -> Option<String> {
+    let status = &sim.cluster.world.load_balancers[name].status;
+    let found = status.conditions.iter().find(|c| c.type_ == "Stalled")?;
+    assert_eq!(found.status, gatehouse_crds::ConditionStatus::True, "it is there only while it is true");
+    Some(format!("{}: {}", found.reason, found.message))
+}
+
+/// An ALB that serves stalls when its change is refused, serves on, and is free of it when the change is taken back.
+#[test]
+fn a_refused_change_stalls_until_the_spec_is_mended() {
+    let mut sim = Sim::new(settings(), aws());
+    sim.cluster.namespace("team-a");
+    sim.cluster.service("team-a", "web", 8080);
+    sim.cluster.policy("a", &policy("team-a", "[shop.example.com]"));
+    sim.cluster.load_balancer("public", BALANCER);
+    sim.cluster.app("team-a", "shop", &app("[shop.example.com]", "web"));
+    sim.run(120_000);
+    assert!(ready(&sim, "team-a", "shop"), "{}", sim.tail());
+    assert_eq!(stalled(&sim, "public"), None);
+    sim.cluster.load_balancer("public", &BALANCER.replace("subnet-0bbb", "subnet-0nowhere"));
+    let looks: Vec<Option<String>> = (0..60)
+        .map(|_| {
+            sim.run(2_000);
+            stalled(&sim, "public")
+        })
+        .collect();
+    let told = stalled(&sim, "public").expect("AWS knows no such subnet");
+    assert!(told.starts_with("AwsRefused: spec.subnets: public#0: ") && told.contains("subnet-0nowhere"), "{told}");
+    let since: Vec<_> = looks.iter().skip_while(|look| look.is_none()).collect();
+    assert!(since.iter().all(|look| look.as_ref() == Some(&told)), "it stays while nothing is mended: {looks:?}");
+    assert_eq!(sim.client("shop.example.com").as_deref(), Some("team-a"), "it serves as before");
+    assert!(ready(&sim, "team-a", "shop"), "the apps are not concerned");
+    sim.cluster.load_balancer("public", BALANCER);
+    sim.run(30_000);
+    assert_eq!(stalled(&sim, "public"), None, "{}", sim.tail());
+}
+
+#[test]
+fn a_grant_that_cannot_be_read_stalls_its_policy() {
+    let mut sim = Sim::new(settings(), aws());
+    sim.cluster.namespace("team-a");
+    let conditions = |sim: &Sim| {
+        let status = &sim.cluster.world.policies["a"].status;
+        status.conditions.iter().map(|c| (c.type_.clone(), c.status, c.reason.clone())).collect::<Vec<_>>()
+    };
+    sim.cluster.policy("a", &policy("team-a", "[shop.example.com]"));
+    sim.run(5_000);
+    let (yes, no) = (gatehouse_crds::ConditionStatus::True, gatehouse_crds::ConditionStatus::False);
+    let row = |type_: &str, status, reason: &str| (type_.to_owned(), status, reason.to_owned());
+    assert_eq!(conditions(&sim), [row("Accepted", yes, "Accepted"), row("Ready", yes, "Ready")]);
+    sim.cluster.policy("a", &policy("team-a", "[\"shop..example\"]"));
+    sim.run(5_000);
+    let invalid = "InvalidGrant";
+    let all = [row("Accepted", no, invalid), row("Ready", no, invalid), row("Stalled", yes, invalid)];
+    assert_eq!(conditions(&sim), all);
+}
+
 #[test]
 fn a_zone_that_does_not_exist() {
     let mut sim = beside(&(bad() + "dns: {zones: [{id: Z0NOWHERE}]}\n"));
@@ -59,6 +117,7 @@ fn subnets_in_one_zone_only() {
     let mut sim = beside(&one);
     let said = told(&mut sim);
     assert!(said.contains("AwsRefused") && said.contains("subnet"), "AWS's own words: {said}");
+    assert!(stalled(&sim, "bad").is_some_and(|told| told.contains("spec.subnets: bad#0: ")), "{said}");
     assert!(sim.calls < 1_000, "{} calls: a refused creation is not repeated without rest", sim.calls);
 }
 

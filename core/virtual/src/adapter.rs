@@ -31,6 +31,8 @@ fn refusal(error: AwsError) -> Refusal {
         "AccessDenied" | "AccessDeniedException" => RefusalClass::Denied,
         code if code.starts_with("TooMany") || code == "LimitExceededException" => RefusalClass::Quota,
         "ValidationError" | "ValidationException" | "InvalidConfigurationRequest" => RefusalClass::Invalid,
+        // What a spec names and AWS does not have or take.
+        "SubnetNotFound" | "InvalidSubnet" | "InvalidSecurityGroup" | "SSLPolicyNotFound" => RefusalClass::Invalid,
         _ => RefusalClass::Stale,
     };
     Refusal { class, message: error.to_string() }

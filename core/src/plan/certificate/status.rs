@@ -1,6 +1,6 @@
 //! What an app is told about its certificates.
 
-use gatehouse_crds::{ConditionStatus, TlsMode};
+use gatehouse_crds::TlsMode;
 use gatehouse_route::Host;
 
 use crate::aws::{CertificateStatus, RefusalClass};
@@ -8,8 +8,9 @@ use crate::certificates::Certificates;
 use crate::desired::HostDesired;
 use crate::identity::ShardKey;
 use crate::plan::app::Place;
-use crate::plan::condition::{Judged, no, yes};
+use crate::plan::condition::{Judged, no, yes, yes_but};
 use crate::plan::{PartKey, View};
+use crate::reason::Reason;
 use crate::time::Wall;
 
 use super::request::{Standing, standing};
@@ -21,14 +22,14 @@ const TYPE: &str = "CertificateReady";
 /// else the certificate that ends first, once its end is near.
 pub(in crate::plan) fn judge(view: &View<'_>, namespace: &str, places: &[Place<'_>]) -> Judged {
     if places.is_empty() {
-        return no(TYPE, "Pending", "waits for the host to be claimed");
+        return no(TYPE, Reason::Pending, "waits for the host to be claimed");
     }
     let mut ending: Option<(i64, String)> = None;
     for Place { host, shard, wanted, .. } in places {
         let Some(lb) = view.world.load_balancers.get(&shard.load_balancer) else { continue };
         let region = &lb.spec.region;
         let Some(listing) = view.observed.certificates.get(region).and_then(|c| c.known()) else {
-            return no(TYPE, "Pending", format!("certificates of {region} are being listed"));
+            return no(TYPE, Reason::Pending, format!("certificates of {region} are being listed"));
         };
         let Some(arn) = certificate_for(view, namespace, host, &shard.load_balancer, wanted) else {
             return match mode(lb, wanted) {
@@ -42,13 +43,13 @@ pub(in crate::plan) fn judge(view: &View<'_>, namespace: &str, places: &[Place<'
             if used + 1 >= limit {
                 return no(
                     TYPE,
-                    "QuotaExceeded",
+                    Reason::QuotaExceeded,
                     format!("{arn} is not attached: {}", listener::full(shard, used, limit)),
                 );
             }
             let step = format!("{}{arn}", listener::ATTACH);
             return refused(view, &PartKey::Shard(shard.clone()), &step, &format!("{arn} is not attached to {shard}"))
-                .unwrap_or_else(|| no(TYPE, "Attaching", format!("{arn} is being attached to {shard}")));
+                .unwrap_or_else(|| no(TYPE, Reason::Attaching, format!("{arn} is being attached to {shard}")));
         }
         if let Some(certificate) = listing.get(&arn).filter(|c| c.expires_soon(view.now.wall)) {
             let this = (certificate.not_after, arn);
@@ -56,11 +57,11 @@ pub(in crate::plan) fn judge(view: &View<'_>, namespace: &str, places: &[Place<'
         }
     }
     match ending {
-        None => yes(TYPE, "Attached"),
+        None => yes(TYPE, Reason::Attached),
         Some((end, arn)) => {
             let date = Wall(end).rfc3339();
             let message = format!("{arn} expires on {date}; renew it or import another, which is taken by itself");
-            (TYPE, ConditionStatus::True, "ExpiresSoon".into(), message)
+            yes_but(TYPE, Reason::ExpiresSoon, message)
         }
     }
 }
@@ -79,12 +80,16 @@ fn named(
         let there = region_of(&arn);
         return no(
             TYPE,
-            "CertificateInOtherRegion",
+            Reason::CertificateInOtherRegion,
             format!("{field} is in {there}, the load balancer in {region}; name one of {region}"),
         );
     }
     let Some(certificate) = listing.get(&arn) else {
-        return no(TYPE, "CertificateNotFound", format!("{field} does not exist in {region}; name one that does"));
+        return no(
+            TYPE,
+            Reason::CertificateNotFound,
+            format!("{field} does not exist in {region}; name one that does"),
+        );
     };
     let state = match certificate.status {
         CertificateStatus::Issued if certificate.usable(view.now.wall) => None,
@@ -98,18 +103,18 @@ fn named(
         CertificateStatus::Unusable => Some("is expired, revoked or inactive".to_owned()),
     };
     if let Some(state) = state {
-        return no(TYPE, "CertificateNotUsable", format!("{field} {state}; name an issued certificate"));
+        return no(TYPE, Reason::CertificateNotUsable, format!("{field} {state}; name an issued certificate"));
     }
     if !certificate.covers(host) {
         let names: Vec<&str> = certificate.names.iter().map(String::as_str).take(10).collect();
         return no(
             TYPE,
-            "CertificateDoesNotCover",
+            Reason::CertificateDoesNotCover,
             format!("{field} covers {}, not {host}; name one that covers it", names.join(", ")),
         );
     }
     let name = ungranted(view, namespace, listing, &arn).unwrap_or_default();
-    no(TYPE, "CertificateNotGranted", foreign(&field, &name, namespace))
+    no(TYPE, Reason::CertificateNotGranted, foreign(&field, &name, namespace))
 }
 
 fn foreign(what: &str, name: &str, namespace: &str) -> String {
@@ -125,11 +130,11 @@ fn undiscovered(view: &View<'_>, namespace: &str, host: &Host, region: &str, lis
         .filter(|(_, c)| c.usable(view.now.wall) && !c.private_ca)
         .find_map(|(arn, _)| Some((arn, ungranted(view, namespace, listing, arn)?)));
     if let Some((arn, name)) = stranger {
-        return no(TYPE, "CertificateNotGranted", foreign(&format!("{host}: {arn}"), &name, namespace));
+        return no(TYPE, Reason::CertificateNotGranted, foreign(&format!("{host}: {arn}"), &name, namespace));
     }
     no(
         TYPE,
-        "NoCertificate",
+        Reason::NoCertificate,
         format!(
             "no issued ACM certificate in {region} covers {host} with names granted to this namespace; request or \
              import one, or use spec.tls.mode: Request"
@@ -146,19 +151,19 @@ fn requested(
     listing: &Certificates,
 ) -> Judged {
     match standing(view, namespace, host, &shard.load_balancer, region) {
-        Standing::Unknown(what) => no(TYPE, "Requesting", format!("{host}: waits for {what}")),
+        Standing::Unknown(what) => no(TYPE, Reason::Requesting, format!("{host}: waits for {what}")),
         Standing::Pending(arn) => {
             let records = listing.get(&arn).and_then(|c| c.details.as_ref()).map(|d| &d.records);
             if let Some(obstacle) = records.and_then(|r| validation::obstacle(view, namespace, r)) {
-                return no(TYPE, "RecordConflict", format!("{host}: {arn} cannot be validated: {obstacle}"));
+                return no(TYPE, Reason::RecordConflict, format!("{host}: {arn} cannot be validated: {obstacle}"));
             }
-            no(TYPE, "Validating", format!("{host}: ACM validates {arn}, usually within minutes"))
+            no(TYPE, Reason::Validating, format!("{host}: ACM validates {arn}, usually within minutes"))
         }
         Standing::Failed { arn, why, next, .. } => {
             let next = next.rfc3339();
             no(
                 TYPE,
-                "RequestFailed",
+                Reason::RequestFailed,
                 format!(
                     "{host}: ACM refused {arn}: {why}; mend the cause (CAA records, the zone's delegation), the next request goes out at {next}"
                 ),
@@ -166,7 +171,7 @@ fn requested(
         }
         Standing::NoZone => no(
             TYPE,
-            "NoHostedZone",
+            Reason::NoHostedZone,
             format!(
                 "no public hosted zone that {} may write to holds {host}, so ACM cannot validate a certificate; name the zone in its spec.dns.zones, or import a certificate",
                 shard.load_balancer
@@ -180,18 +185,18 @@ fn wanted(view: &View<'_>, namespace: &str, host: &Host, region: &str, zone: &st
     if request::allowance(view, namespace, listing) == 0 {
         return no(
             TYPE,
-            "LimitExceeded",
+            Reason::LimitExceeded,
             format!(
                 "{host} needs another certificate, and the policy's limits.certificates of namespace {namespace} is reached; use fewer hosts or ask the platform team"
             ),
         );
     }
     if let Some(too_long) = request::too_long(view, namespace, host, region, zone) {
-        return no(TYPE, "NameTooLong", too_long);
+        return no(TYPE, Reason::NameTooLong, too_long);
     }
     let part = PartKey::Namespace(namespace.to_owned());
     refused(view, &part, &request::step_prefix(region), &format!("{host}: RequestCertificate")).unwrap_or_else(|| {
-        no(TYPE, "Requesting", format!("{host}: a certificate is about to be requested in {region}"))
+        no(TYPE, Reason::Requesting, format!("{host}: a certificate is about to be requested in {region}"))
     })
 }
 
@@ -201,9 +206,9 @@ fn refused(view: &View<'_>, part: &PartKey, prefix: &str, what: &str) -> Option<
         view.memory.refusals.iter().find(|(key, _)| key.part == *part && key.what.starts_with(prefix))?;
     let reason = match refusal.class {
         RefusalClass::Throttled | RefusalClass::Stale | RefusalClass::Transient => return None,
-        RefusalClass::Denied => "Denied",
-        RefusalClass::Quota => "QuotaExceeded",
-        RefusalClass::Invalid => "AwsRefused",
+        RefusalClass::Denied => Reason::Denied,
+        RefusalClass::Quota => Reason::QuotaExceeded,
+        RefusalClass::Invalid => Reason::AwsRefused,
     };
     Some(no(TYPE, reason, format!("{what}: {}", refusal.message)))
 }
