@@ -34,7 +34,9 @@ pub use options::{
 pub use path::{Path, PathType};
 pub use render::log::{LOG_PORT, RouteId, route_ids};
 pub use render::{GRPC_HEALTH_PATH, INTERNAL_PORT, RESERVED_PREFIX, render};
-pub use table::{Backend, BackendPort, ExternalAuth, HostRoutes, PortTable, Route, RouteTable, TABLE_VERSION};
+pub use table::{
+    Backend, BackendPort, ExternalAuth, HostRoutes, PortTable, Route, RouteTable, TABLE_VERSION, answering,
+};
 pub use value::{Cidr, Label, Port, Seconds, Size, Weight};
 
 /// Why a field's text was refused: what was found, what is allowed. It never echoes control characters.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use answer::{answer, forwarded, grpc, zone_name};
 
 use crate::nginx::{Arg, Directive, Hex, block, entry, quoted, simple};
+use crate::table::longest_prefix;
 use crate::{
     Backend, BackendPort, BackendProtocol, Host, HostRoutes, Path, PathType, Port, PortTable, Route, RouteTable,
 };
@@ -377,14 +378,14 @@ fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<Found<'_>>> {
         .collect();
     for path in guards {
         if !out.contains_key(&Location::Exact(path.clone())) {
-            let rest = longest_prefix(routes, &path);
+            let rest = longest_prefix(&routes.routes, &path);
             out.insert(Location::Exact(path), rest);
         }
     }
     // `/.well-known/gatehouse` would be redirected to the reserved prefix by nginx; let the app's routes have it.
     let bare = RESERVED_PREFIX.trim_end_matches('/').to_owned();
     if !out.contains_key(&Location::Exact(bare.clone())) {
-        let rest = longest_prefix(routes, &bare);
+        let rest = longest_prefix(&routes.routes, &bare);
         out.insert(Location::Exact(bare), rest);
     }
     // What lies below it is the platform's, also where a Prefix route stands at its edge: nginx refuses a location that
@@ -398,12 +399,3 @@ fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<Found<'_>>> {
 }
 
 type Found<'a> = (&'a (Path, PathType), &'a Route);
-
-fn longest_prefix<'a>(routes: &'a HostRoutes, path: &str) -> Option<Found<'a>> {
-    routes
-        .routes
-        .iter()
-        .filter(|((prefix, path_type), _)| *path_type == PathType::Prefix && prefix.is_prefix_of(path))
-        .rev()
-        .max_by_key(|((prefix, _), _)| prefix.without_final_slash().as_str().len())
-}

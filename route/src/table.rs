@@ -54,6 +54,28 @@ pub struct HostRoutes {
     pub routes: BTreeMap<(Path, PathType), Route>,
 }
 
+/// The route that answers a path: the Exact one, else the longest Prefix, by whole segments. What the routes lead to does
+/// not matter, so that whoever explains can ask with places in a file.
+#[must_use]
+pub fn answering<'a, T>(
+    routes: &'a BTreeMap<(Path, PathType), T>,
+    path: &str,
+) -> Option<(&'a (Path, PathType), &'a T)> {
+    let exact = routes.iter().find(|((own, kind), _)| *kind == PathType::Exact && own.as_str() == path);
+    exact.or_else(|| longest_prefix(routes, path))
+}
+
+pub(crate) fn longest_prefix<'a, T>(
+    routes: &'a BTreeMap<(Path, PathType), T>,
+    path: &str,
+) -> Option<(&'a (Path, PathType), &'a T)> {
+    routes
+        .iter()
+        .filter(|((prefix, path_type), _)| *path_type == PathType::Prefix && prefix.is_prefix_of(path))
+        .rev()
+        .max_by_key(|((prefix, _), _)| prefix.without_final_slash().as_str().len())
+}
+
 /// One route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
