@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::desired::{BackendService, subnet_cidrs};
 use crate::identity::twin_name;
-use crate::settings::Settings;
+use crate::settings::{EdgePods, Settings};
 use crate::world::{ChildKey, ChildKind, World};
 
 /// Where a DNS cache on the node listens, by the convention of Kubernetes' own.
@@ -166,6 +166,9 @@ fn deployment(world: &World, settings: &Settings, table: &RouteTable) -> Value {
     let image =
         balancers.iter().find_map(|lb| lb.spec.edge.image.clone()).unwrap_or_else(|| settings.edge_image.clone());
     let mut resources = json!({ "requests": { "cpu": "10m", "memory": "32Mi" }, "limits": { "memory": "256Mi" } });
+    if let Some(own) = &settings.edge_pods.resources {
+        resources = json!({ "requests": own.requests, "limits": own.limits });
+    }
     if let Some(lb) = balancers.iter().find(|lb| lb.spec.edge.resources != gatehouse_crds::Resources::default()) {
         resources = json!({ "requests": lb.spec.edge.resources.requests, "limits": lb.spec.edge.resources.limits });
     }
@@ -176,7 +179,7 @@ fn deployment(world: &World, settings: &Settings, table: &RouteTable) -> Value {
         .collect();
     ports.push(json!({ "name": "admin", "containerPort": keys::ADMIN_PORT, "protocol": "TCP" }));
     ports.push(json!({ "name": "metrics", "containerPort": keys::METRICS_PORT, "protocol": "TCP" }));
-    json!({
+    let mut deployment = json!({
         "replicas": replicas,
         "revisionHistoryLimit": 2,
         "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } },
@@ -226,7 +229,25 @@ fn deployment(world: &World, settings: &Settings, table: &RouteTable) -> Value {
                 ],
             },
         },
-    })
+    });
+    on_nodes(&settings.edge_pods, &mut deployment["template"]["spec"]);
+    deployment
+}
+
+/// What is not set is not written: a field that appears rolls every edge.
+fn on_nodes(pods: &EdgePods, spec: &mut Value) {
+    if !pods.image_pull_secrets.is_empty() {
+        spec["imagePullSecrets"] = pods.image_pull_secrets.iter().map(|name| json!({ "name": name })).collect();
+    }
+    if !pods.node_selector.is_empty() {
+        spec["nodeSelector"] = json!(pods.node_selector);
+    }
+    if !pods.tolerations.is_empty() {
+        spec["tolerations"] = json!(pods.tolerations);
+    }
+    if let Some(class) = &pods.priority_class {
+        spec["priorityClassName"] = json!(class);
+    }
 }
 
 /// A headless copy of the tenant's Service: its name resolves to pods, so that pod churn needs no reload.
@@ -313,4 +334,40 @@ fn edge_policy(world: &World, settings: &Settings, table: &RouteTable) -> Value 
             { "to": resolvers, "ports": dns },
         ],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Toleration;
+
+    #[test]
+    fn edge_pods_run_where_the_platform_says() {
+        let table = r#"{"version": 1, "namespace": "team-a", "clusterDomain": "cluster.local", "resolver": "172.20.0.10", "ports": {}}"#;
+        let table = RouteTable::from_json(table).unwrap();
+        let spec = |settings: &Settings| deployment(&World::default(), settings, &table)["template"]["spec"].clone();
+        let plain = spec(&Settings::default());
+        for field in ["imagePullSecrets", "nodeSelector", "tolerations", "priorityClassName"] {
+            assert!(plain.get(field).is_none(), "{field} would roll every edge");
+        }
+        let toleration =
+            Toleration { key: Some("edge".into()), operator: Some("Exists".into()), ..Toleration::default() };
+        let edge_pods = EdgePods {
+            image_pull_secrets: vec!["registry".into()],
+            node_selector: [("pool".to_owned(), "edge".to_owned())].into(),
+            tolerations: vec![toleration],
+            priority_class: Some("edges".into()),
+            resources: Some(gatehouse_crds::Resources {
+                requests: [("memory".to_owned(), "64Mi".to_owned())].into(),
+                limits: BTreeMap::new(),
+            }),
+        };
+        let set = spec(&Settings { edge_pods, ..Settings::default() });
+        assert_eq!(set["imagePullSecrets"], json!([{ "name": "registry" }]));
+        assert_eq!(set["nodeSelector"], json!({ "pool": "edge" }));
+        assert_eq!(set["tolerations"], json!([{ "key": "edge", "operator": "Exists" }]));
+        assert_eq!(set["priorityClassName"], "edges");
+        assert_eq!(set["containers"][0]["resources"]["requests"], json!({ "memory": "64Mi" }));
+        assert_eq!(set["securityContext"], plain["securityContext"]);
+    }
 }

@@ -37,6 +37,6 @@ pub mod world;
 pub use engine::{Answer, Buckets, Effect, EffectId, Engine, Event, Outcome};
 pub use identity::{AppKey, ClusterId, ShardKey};
 pub use reason::Reason;
-pub use settings::Settings;
+pub use settings::{EdgePods, Settings, Toleration};
 pub use time::{Mono, Now, Wall};
 pub use world::{Delta, Kind, World};

@@ -1,8 +1,11 @@
 //! What an installation fixes once: identity, images, delays. Arguments, not globals.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+use gatehouse_crds::Resources;
 use gatehouse_route::Host;
+use serde::{Deserialize, Serialize};
 
 use crate::identity::ClusterId;
 
@@ -15,6 +18,8 @@ pub struct Settings {
     pub operator_namespace: String,
     /// Image of edges whose SharedLoadBalancer names none.
     pub edge_image: String,
+    /// What every edge pod has besides.
+    pub edge_pods: EdgePods,
     /// Address of the cluster's DNS, unless the SharedLoadBalancer names one.
     pub cluster_dns: IpAddr,
     /// Suffix of Service names.
@@ -41,6 +46,42 @@ pub struct Settings {
     pub poll: u64,
 }
 
+/// Where edge pods run and what they may take: the platform's nodes decide it, not a load balancer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct EdgePods {
+    /// Secrets with which their image is pulled. Each namespace has its own; whoever makes namespaces puts them there.
+    pub image_pull_secrets: Vec<String>,
+    /// Labels of the nodes they run on.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints they run on all the same.
+    pub tolerations: Vec<Toleration>,
+    /// Their PriorityClass.
+    pub priority_class: Option<String>,
+    /// Requests and limits where the SharedLoadBalancer names none; absent: what suits a small namespace.
+    pub resources: Option<Resources>,
+}
+
+/// A toleration of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Toleration {
+    /// Key of the taint; absent with operator Exists: every taint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Equal or Exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Value of the taint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// NoSchedule, PreferNoSchedule or NoExecute; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
+    /// With NoExecute: how long a pod stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toleration_seconds: Option<i64>,
+}
+
 impl Settings {
     /// Whether the cluster's pods have IPv6 addresses: EKS gives every cluster one family, its DNS included.
     #[must_use]
@@ -55,6 +96,7 @@ impl Default for Settings {
             cluster_id: ClusterId("gatehouse".into()),
             operator_namespace: "gatehouse-system".into(),
             edge_image: "gatehouse-edge:dev".into(),
+            edge_pods: EdgePods::default(),
             cluster_dns: IpAddr::V4(Ipv4Addr::new(172, 20, 0, 10)),
             cluster_domain: Host::parse("cluster.local").expect("a constant"),
             call_deadline: 10_000,

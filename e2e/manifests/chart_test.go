@@ -185,7 +185,8 @@ func TestEverythingFollowsTheNamespace(t *testing.T) {
 func TestEveryValueHasAnEffect(t *testing.T) {
 	other := map[string]string{
 		"clusterId": "prod-eu-2", "clusterDns": "10.100.0.10", "clusterDomain": "cluster.example", "image.repository": "other.example.com/x",
-		"image.tag": "9.9.9", "image.pullPolicy": "Always", "image.pullSecrets": "[registry]", "edge.image": "e:1",
+		"image.tag": "9.9.9", "image.pullPolicy": "Always", "image.pullSecrets": "[registry]", "edge.image": "e:1", "edge.pullSecrets": "[registry]", "edge.nodeSelector": "{a: b}",
+		"edge.tolerations": "[{operator: Exists}]", "edge.priorityClassName": "other", "edge.resources": "{requests: {cpu: 1}}",
 		"priorityClassName": "other", "annotations": "{a: b}",
 		"networkPolicy.apiServerPorts": "[6443]", "networkPolicy.egressPorts": "[3128]", "networkPolicy.apiServerCidrs": "[10.0.0.0/16]", "networkPolicy.metricsFrom": "[monitoring]",
 		"monitoring.serviceMonitors.interval": "10s", "monitoring.serviceMonitors.labels": "{a: b}",
@@ -350,6 +351,19 @@ func TestValuesReachTheirObjects(t *testing.T) {
 	for name, value := range map[string]string{
 		"GATEHOUSE_CLUSTER_ID": "prod-eu-1", "GATEHOUSE_EDGE_IMAGE": "registry.example.com/gatehouse/gatehouse-edge:0.1.0",
 		"GATEHOUSE_CLUSTER_DOMAIN": "cluster.example", "GATEHOUSE_RELEASE_GRACE": "2h", "GATEHOUSE_LOG_FORMAT": "json", "AWS_REGION": "eu-central-1",
+	} {
+		if environment[name] != value {
+			t.Errorf("%s is %q, not %q", name, environment[name], value)
+		}
+	}
+	edges := render(t, "gatehouse", home, given, "edge: {pullSecrets: [a, b], nodeSelector: {x/arch: arm64, pool: edge}, tolerations: [{key: edge, operator: Exists}], priorityClassName: edges, resources: {requests: {cpu: 1, memory: 64Mi}, limits: {}}}")
+	for _, entry := range list(at(list(at(one(t, edges, "Deployment", "gatehouse-operator"), "spec", "template", "spec", "containers"))[0], "env")) {
+		environment[text(at(entry, "name"))] = text(at(entry, "value"))
+	}
+	for name, value := range map[string]string{
+		"GATEHOUSE_EDGE_IMAGE_PULL_SECRETS": "a,b", "GATEHOUSE_EDGE_NODE_SELECTOR": "pool=edge,x/arch=arm64",
+		"GATEHOUSE_EDGE_TOLERATIONS": `[{"key":"edge","operator":"Exists"}]`, "GATEHOUSE_EDGE_PRIORITY_CLASS": "edges",
+		"GATEHOUSE_EDGE_RESOURCES": `{"requests":{"cpu":"1","memory":"64Mi"}}`,
 	} {
 		if environment[name] != value {
 			t.Errorf("%s is %q, not %q", name, environment[name], value)

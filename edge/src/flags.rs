@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "gatehouse-edge",
-    version,
+    version = gatehouse_about::VERSION,
     after_help = "Admin port:\n  \
         /livez    200 while the agent works and nginx, once started, answers (liveness)\n  \
         /healthz  200 while nginx answers with a table, drain included (the load balancer's health check)\n  \

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -36,6 +36,9 @@ use crate::status::Status;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if let Some(page) = gatehouse_about::page_asked(std::env::args()) {
+        return reference(page);
+    }
     let flags = Flags::parse();
     if let Err(error) = start_log(&flags) {
         eprintln!("gatehouse-edge: {error:#}");
@@ -49,6 +52,23 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a page of the documentation.
+fn reference(page: gatehouse_about::Page) -> ExitCode {
+    let command = Flags::command();
+    let text = match page {
+        gatehouse_about::Page::Flags => gatehouse_about::flags::section(&command),
+        gatehouse_about::Page::Metrics => match metrics::Metrics::new() {
+            Ok(metrics) => gatehouse_about::metrics::section(command.get_name(), &metrics.collectors()),
+            Err(error) => {
+                eprintln!("{}: {error}", command.get_name());
+                return ExitCode::FAILURE;
+            }
+        },
+    };
+    print!("{text}");
+    ExitCode::SUCCESS
 }
 
 fn start_log(flags: &Flags) -> Result<()> {
@@ -80,6 +100,6 @@ async fn run(flags: Flags) -> Result<()> {
     let routes = access::Routes::default();
     access::listen(routes.clone(), metrics.clone(), flags.access_log_rate)?;
     tokio::spawn(agent::watch_nginx(status.clone(), metrics.clone()));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), nginx = %version, "edge agent started");
+    tracing::info!(version = gatehouse_about::VERSION, nginx = %version, "edge agent started");
     agent::Agent::new(flags, program, status, metrics, routes).run(stop).await
 }

@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 
 use gatehouse_route::LOG_PORT;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Encoder as _, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -61,7 +63,6 @@ impl Metrics {
     /// # Errors
     /// If two metrics had one name.
     pub fn new() -> prometheus::Result<Metrics> {
-        let registry = Registry::new();
         let metrics = Metrics {
             loads: IntCounterVec::new(
                 Opts::new("gatehouse_edge_table_loads_total", "Table contents read, by result."),
@@ -120,7 +121,7 @@ impl Metrics {
                 "gatehouse_edge_access_lost",
                 "Requests and lines since the start that were told faster than they could be read: not counted elsewhere.",
             )?,
-            registry,
+            registry: Registry::new(),
         };
         for result in ["written", "dropped"] {
             metrics.lines.with_label_values(&[result]);
@@ -129,22 +130,32 @@ impl Metrics {
             for result in ["ok", "failed"] {
                 collector.with_label_values(&[result]);
             }
-            metrics.registry.register(Box::new(collector.clone()))?;
         }
-        for collector in [&metrics.requests, &metrics.upstream_errors, &metrics.lines] {
-            metrics.registry.register(Box::new(collector.clone()))?;
+        for collector in metrics.collectors() {
+            metrics.registry.register(collector)?;
         }
-        metrics.registry.register(Box::new(metrics.seconds.clone()))?;
-        metrics.registry.register(Box::new(metrics.unreadable.clone()))?;
-        metrics.registry.register(Box::new(metrics.lost.clone()))?;
-        metrics.registry.register(Box::new(metrics.table.clone()))?;
-        metrics.registry.register(Box::new(metrics.rejected.clone()))?;
-        metrics.registry.register(Box::new(metrics.nginx_up.clone()))?;
-        metrics.registry.register(Box::new(metrics.restarts.clone()))?;
-        metrics.registry.register(Box::new(metrics.old_workers.clone()))?;
-        metrics.registry.register(Box::new(metrics.reload_seconds.clone()))?;
-        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
+    }
+
+    /// Every metric there is.
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.loads.clone()),
+            Box::new(self.reloads.clone()),
+            Box::new(self.table.clone()),
+            Box::new(self.rejected.clone()),
+            Box::new(self.nginx_up.clone()),
+            Box::new(self.restarts.clone()),
+            Box::new(self.old_workers.clone()),
+            Box::new(self.reload_seconds.clone()),
+            Box::new(self.requests.clone()),
+            Box::new(self.seconds.clone()),
+            Box::new(self.upstream_errors.clone()),
+            Box::new(self.lines.clone()),
+            Box::new(self.unreadable.clone()),
+            Box::new(self.lost.clone()),
+            Box::new(ProcessCollector::for_self()),
+        ]
     }
 
     /// A content was read and is a table, or is not.
@@ -249,6 +260,25 @@ fn word(ok: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::{Metrics, RouteLabels};
+
+    #[test]
+    fn what_is_exposed_is_what_prometheus_takes() {
+        let metrics = Metrics::new().unwrap();
+        metrics.loaded(true);
+        metrics.reloaded("0123456789abcdef", 0.1);
+        let host = "shop.example.com".to_owned();
+        let route = RouteLabels { host, path: "/a\\\"b".to_owned(), path_type: "Prefix" };
+        metrics.requested(&route, "200", 0.02, 1);
+        metrics.requested(&RouteLabels::of_the_rest(), "x", 0.5, 0);
+        metrics.line(true);
+        let text = metrics.text();
+        assert_eq!(gatehouse_about::exposition::faults(&text), [""; 0], "{text}");
+        for name in gatehouse_about::metrics::names(&metrics.collectors()) {
+            assert!(text.contains(&format!("# TYPE {name} ")), "{name} was not exposed, so it was not judged");
+        }
+    }
+
     #[test]
     fn the_kernels_table_is_read() {
         let table = "   sl  local_address rem_address   st ...\n  \

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use gatehouse_core::{Buckets, Engine};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(page) = gatehouse_about::page_asked(std::env::args()) {
+        return reference(page);
+    }
     let args = args::Args::parse();
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log).unwrap_or_else(|_| "info".into());
     let logs = tracing_subscriber::fmt()
@@ -64,8 +67,25 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Prints a page of the documentation.
+fn reference(page: gatehouse_about::Page) -> ExitCode {
+    let command = args::Args::command();
+    let text = match page {
+        gatehouse_about::Page::Flags => gatehouse_about::flags::section(&command),
+        gatehouse_about::Page::Metrics => match metrics::Metrics::new() {
+            Ok(metrics) => gatehouse_about::metrics::section(command.get_name(), &metrics.collectors()),
+            Err(error) => {
+                eprintln!("{}: {error}", command.get_name());
+                return ExitCode::FAILURE;
+            }
+        },
+    };
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
 async fn run(args: args::Args) -> anyhow::Result<()> {
-    info!(version = env!("CARGO_PKG_VERSION"), cluster = %args.cluster_id, "starting");
+    info!(version = gatehouse_about::VERSION, cluster = %args.cluster_id, "starting");
     let stop = CancellationToken::new();
     on_signal(stop.clone())?;
     let metrics = Arc::new(metrics::Metrics::new()?);

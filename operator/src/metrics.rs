@@ -11,6 +11,8 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use gatehouse_core::plan::Order;
 use gatehouse_core::{Engine, Mono, Outcome};
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// All metrics.
@@ -35,7 +37,6 @@ impl Metrics {
     /// # Errors
     /// If two metrics have one name, which a test excludes.
     pub fn new() -> prometheus::Result<Metrics> {
-        let registry = Registry::new();
         let effects = IntCounterVec::new(
             Opts::new(
                 "gatehouse_effects_total",
@@ -66,18 +67,10 @@ impl Metrics {
         )?;
         let in_flight = IntGauge::new("gatehouse_effects_in_flight", "Effects under way.")?;
         let leader = IntGauge::new("gatehouse_leader", "1 while this process holds the lease.")?;
-        registry.register(Box::new(effects.clone()))?;
-        registry.register(Box::new(seconds.clone()))?;
-        registry.register(Box::new(objects.clone()))?;
-        registry.register(Box::new(plan.clone()))?;
-        registry.register(Box::new(certificates.clone()))?;
-        registry.register(Box::new(in_flight.clone()))?;
-        registry.register(Box::new(leader.clone()))?;
-        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let (standing_by, synced) = (AtomicBool::new(false), AtomicBool::new(false));
         let (plan_at, certificates_at) = (Mutex::new(None), Mutex::new(None));
-        Ok(Metrics {
-            registry,
+        let metrics = Metrics {
+            registry: Registry::new(),
             effects,
             seconds,
             objects,
@@ -89,7 +82,25 @@ impl Metrics {
             leader,
             standing_by,
             synced,
-        })
+        };
+        for collector in metrics.collectors() {
+            metrics.registry.register(collector)?;
+        }
+        Ok(metrics)
+    }
+
+    /// Every metric there is.
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.effects.clone()),
+            Box::new(self.seconds.clone()),
+            Box::new(self.objects.clone()),
+            Box::new(self.plan.clone()),
+            Box::new(self.certificates.clone()),
+            Box::new(self.in_flight.clone()),
+            Box::new(self.leader.clone()),
+            Box::new(ProcessCollector::for_self()),
+        ]
     }
 
     /// This process waits for the lease.
@@ -242,5 +253,20 @@ mod tests {
         let engine = Engine::new(gatehouse_core::Settings::default(), gatehouse_core::Buckets::aws());
         metrics.observe(&engine, Mono(1));
         assert!(metrics.text().contains(r#"gatehouse_plan_steps{part="Namespace",state="held"} 0"#));
+    }
+
+    #[test]
+    fn what_is_exposed_is_what_prometheus_takes() {
+        let metrics = Metrics::new().unwrap();
+        let zones = gatehouse_core::aws::AwsCall::ReadZones { roles: Default::default() };
+        let order = Order::Aws { region: "r".into(), call: zones };
+        metrics.effect(&order, &Outcome::Unknown, Duration::from_millis(3));
+        metrics.observe(&Engine::new(gatehouse_core::Settings::default(), gatehouse_core::Buckets::aws()), Mono(1));
+        metrics.certificates.with_label_values(&["r", "arn:aws:acm:r:1:certificate/\"1\""]).set(1);
+        let text = metrics.text();
+        assert_eq!(gatehouse_about::exposition::faults(&text), [""; 0], "{text}");
+        for name in gatehouse_about::metrics::names(&metrics.collectors()) {
+            assert!(text.contains(&format!("# TYPE {name} ")), "{name} was not exposed, so it was not judged");
+        }
     }
 }

@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "gatehouse-webhook",
-    version,
+    version = gatehouse_about::VERSION,
     after_help = "HTTPS port: POST /validate and /mutate, AdmissionReview v1.\n\
         Health port: /healthz (the process works) and /readyz (certificate loaded, caches filled, not stopping).\n\
         Metrics port: /metrics.\n\n\

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use gatehouse_webhook::cache::{self, Cache};
 use gatehouse_webhook::certificate::{self, Leaf};
 use gatehouse_webhook::flags::{Flags, LogFormat};
@@ -20,6 +20,9 @@ use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(page) = gatehouse_about::page_asked(std::env::args()) {
+        return reference(page);
+    }
     let flags = Flags::parse();
     if let Err(error) = start_log(&flags) {
         eprintln!("gatehouse-webhook: {error:#}");
@@ -32,6 +35,23 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a page of the documentation.
+fn reference(page: gatehouse_about::Page) -> ExitCode {
+    let command = Flags::command();
+    let text = match page {
+        gatehouse_about::Page::Flags => gatehouse_about::flags::section(&command),
+        gatehouse_about::Page::Metrics => match Metrics::new() {
+            Ok(metrics) => gatehouse_about::metrics::section(command.get_name(), &metrics.collectors()),
+            Err(error) => {
+                eprintln!("{}: {error}", command.get_name());
+                return ExitCode::FAILURE;
+            }
+        },
+    };
+    print!("{text}");
+    ExitCode::SUCCESS
 }
 
 fn start_log(flags: &Flags) -> Result<()> {
@@ -84,7 +104,7 @@ async fn run(flags: Flags) -> Result<()> {
         tokio::time::sleep(lame_duck).await;
         cancel.cancel();
     });
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %flags.at(flags.port), "webhook started");
+    tracing::info!(version = gatehouse_about::VERSION, address = %flags.at(flags.port), "webhook started");
     let places = usize::try_from(flags.max_connections).unwrap_or(usize::MAX);
     let metrics = state.metrics.clone();
     tls::serve(listener, tls::config(leaf, provider)?, http::router(state), metrics, places, stop).await;

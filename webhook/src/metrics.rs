@@ -1,6 +1,8 @@
 //! Every metric of the webhook.
 
 use gatehouse_core::review::Finding;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -53,15 +55,24 @@ impl Metrics {
                 &["kind"],
             )?,
         };
-        let r = &metrics.registry;
-        r.register(Box::new(metrics.decisions.clone()))?;
-        r.register(Box::new(metrics.findings.clone()))?;
-        r.register(Box::new(metrics.seconds.clone()))?;
-        r.register(Box::new(metrics.too_large.clone()))?;
-        r.register(Box::new(metrics.handshakes_failed.clone()))?;
-        r.register(Box::new(metrics.objects.clone()))?;
-        r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        for collector in metrics.collectors() {
+            metrics.registry.register(collector)?;
+        }
         Ok(metrics)
+    }
+
+    /// Every metric there is.
+    #[must_use]
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.decisions.clone()),
+            Box::new(self.findings.clone()),
+            Box::new(self.seconds.clone()),
+            Box::new(self.too_large.clone()),
+            Box::new(self.handshakes_failed.clone()),
+            Box::new(self.objects.clone()),
+            Box::new(ProcessCollector::for_self()),
+        ]
     }
 
     /// One answer.
@@ -98,6 +109,27 @@ impl Metrics {
         match TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             Ok(()) => String::from_utf8_lossy(&out).into_owned(),
             Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_core::review::Rule;
+
+    use super::*;
+
+    #[test]
+    fn what_is_exposed_is_what_prometheus_takes() {
+        let metrics = Metrics::new().unwrap();
+        metrics.decided("validate", "allowed", 0.001);
+        metrics.found(&[Finding::new(Rule::Host, "spec.hosts[0]", "is not available")]);
+        metrics.too_large();
+        metrics.handshake_failed();
+        let text = metrics.text(&Cache::default());
+        assert_eq!(gatehouse_about::exposition::faults(&text), [""; 0], "{text}");
+        for name in gatehouse_about::metrics::names(&metrics.collectors()) {
+            assert!(text.contains(&format!("# TYPE {name} ")), "{name} was not exposed, so it was not judged");
         }
     }
 }

@@ -42,6 +42,29 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Labels as one text: a=b,c=d. */}}
+{{- define "gatehouse.pairs" -}}
+{{- $pairs := list -}}
+{{- range $key, $value := . -}}{{- $pairs = append $pairs (printf "%s=%s" $key $value) -}}{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
+
+{{/* A value as JSON; nothing for an empty one. */}}
+{{- define "gatehouse.json" -}}
+{{- with . -}}{{- toJson . -}}{{- end -}}
+{{- end -}}
+
+{{/* Requests and limits as JSON, every quantity as text; nothing where none is set. */}}
+{{- define "gatehouse.quantities" -}}
+{{- $all := dict -}}
+{{- range $part, $given := . -}}
+{{- $texts := dict -}}
+{{- range $name, $quantity := $given -}}{{- $_ := set $texts $name (toString $quantity) -}}{{- end -}}
+{{- if $texts -}}{{- $_ := set $all $part $texts -}}{{- end -}}
+{{- end -}}
+{{- with $all -}}{{- toJson . -}}{{- end -}}
+{{- end -}}
+
 {{/* Pod settings that operator and webhook share. Takes root and own (the component's values). */}}
 {{- define "gatehouse.scheduling" -}}
 {{- with .root.Values.priorityClassName }}
