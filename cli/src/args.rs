@@ -11,7 +11,7 @@ use gatehouse_route::Host;
 use crate::help;
 pub use live::{
     ApproveArgs, ClaimsArgs, ClaimsCommand, ClusterArgs, ExplainArgs, ListArgs, MoveArgs, ReleaseArgs, StatusArgs,
-    TransferArgs, WaitArgs,
+    TraceArgs, TransferArgs, WaitArgs,
 };
 
 mod live;
@@ -21,7 +21,7 @@ mod live;
 /// The same code judges here, in the admission webhook and in the operator, so what passes here is admitted there.
 /// check, plan and render need files alone; the others talk to the cluster of your kubeconfig.
 #[derive(Parser, Debug)]
-#[command(version, name = "gatehouse", arg_required_else_help = true)]
+#[command(version = gatehouse_about::VERSION, name = "gatehouse", arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -45,6 +45,10 @@ pub enum Command {
     Bundle(BundleArgs),
     /// Tell what each rule asks for, why, and what to do about a finding.
     Rules(RulesArgs),
+    /// Tell what each reason of a condition or an event means, and what to do about it.
+    Reasons(ReasonsArgs),
+    /// Walk the way of a request to a host, from DNS to the pods, and name the first thing that is broken.
+    Trace(TraceArgs),
     /// Show where each app stands: claim, certificate, rule, record, edge, and what is waited for.
     Status(StatusArgs),
     /// Let held deletions go: hosts that are ours in AWS and have no object in the cluster any more.
@@ -55,6 +59,11 @@ pub enum Command {
     Release(ReleaseArgs),
     /// Who holds which host: list, explain a refusal, transfer.
     Claims(ClaimsArgs),
+    /// Print the completion of a shell.
+    Completion(CompletionArgs),
+    /// Write the man pages, for packages.
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Where manifests come from.
@@ -268,7 +277,34 @@ pub struct RulesArgs {
     pub output: RulesFormat,
 }
 
-/// Form of what `rules` tells.
+/// Arguments of `reasons`.
+#[derive(clap::Args, Debug)]
+pub struct ReasonsArgs {
+    /// One reason, such as NoHealthyTarget; absent: all of them.
+    #[arg(value_name = "REASON")]
+    pub reason: Option<String>,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t = RulesFormat::Text)]
+    pub output: RulesFormat,
+}
+
+/// Arguments of `completion`.
+#[derive(clap::Args, Debug)]
+pub struct CompletionArgs {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(clap::Args, Debug)]
+pub struct ManArgs {
+    /// Directory for the pages; made when it is absent.
+    #[arg(value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Form of what `rules` and `reasons` tell.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RulesFormat {
     /// For people.
@@ -295,15 +331,10 @@ pub fn program(argv0: Option<&OsString>) -> String {
     }
 }
 
-/// Reads the arguments; otherwise what to print, whether on stdout, and the exit code.
-pub fn parse(name: &str, words: &mut [OsString]) -> Result<Cli, (String, bool, u8)> {
-    // Clap takes the name of usage lines from the first word.
-    if let Some(first) = words.first_mut() {
-        *first = name.into();
-    }
-    let planning = words.get(1).is_some_and(|word| word == "plan");
+/// Everything that can be asked, with the help that explains it.
+pub fn command(name: &str) -> clap::Command {
     // Files are not needed where a cluster is asked.
-    let command = help::attach(Cli::command().bin_name(name), name)
+    help::attach(Cli::command().bin_name(name.to_owned()), name)
         .mut_subcommand("plan", |c| {
             c.mut_arg("files", |a| a.required(false).required_unless_present("live"))
                 .override_usage(format!("{name} plan [OPTIONS] --file <DIR>\n       {name} plan [OPTIONS] --live"))
@@ -312,7 +343,17 @@ pub fn parse(name: &str, words: &mut [OsString]) -> Result<Cli, (String, bool, u
             c.mut_subcommand("explain", |c| {
                 c.mut_arg("files", |a| a.required(false).help("Look into these files instead of a cluster."))
             })
-        });
+        })
+}
+
+/// Reads the arguments; otherwise what to print, whether on stdout, and the exit code.
+pub fn parse(name: &str, words: &mut [OsString]) -> Result<Cli, (String, bool, u8)> {
+    // Clap takes the name of usage lines from the first word.
+    if let Some(first) = words.first_mut() {
+        *first = name.into();
+    }
+    let planning = words.get(1).is_some_and(|word| word == "plan");
+    let command = command(name);
     let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let command = command.color(if colour { clap::ColorChoice::Auto } else { clap::ColorChoice::Never });
     let read = command.try_get_matches_from(words.iter()).and_then(|m| one_source(&m).and(Cli::from_arg_matches(&m)));

@@ -12,9 +12,12 @@ pub fn attach(command: Command, name: &str) -> Command {
         ("render", RENDER),
         ("convert", CONVERT),
         ("rules", RULES),
+        ("reasons", REASONS),
+        ("trace", TRACE),
         ("test", TEST),
         ("bundle", BUNDLE),
         ("status", STATUS),
+        ("completion", COMPLETION),
         ("approve", APPROVE),
         ("move", MOVE),
         ("release", RELEASE),
@@ -46,6 +49,7 @@ Examples:
   {name} rules host                           what [host] at the end of a finding means
   kustomize build . | {name} check -f -       what another tool prints
   {name} status -n team-a                     where its apps stand, as a tree
+  {name} trace shop.example.com               from DNS to the pods: where it breaks
   {name} plan --live --part team-a            what the running operator waits for
   {name} claims explain 1a2b3c4d              why a tenant was refused a host
   {name} claims transfer shop.example.com --to team-b
@@ -166,6 +170,54 @@ Exit codes:
   0  told
   2  there is no such rule
 ";
+
+const COMPLETION: &str = r"
+Examples:
+  {name} completion bash > /etc/bash_completion.d/gatehouse
+  {name} completion zsh > ~/.zfunc/_gatehouse
+  {name} completion fish > ~/.config/fish/completions/gatehouse.fish
+";
+
+const REASONS: &str = r"
+Examples:
+  {name} reasons                              all of them, a line each
+  {name} reasons NoHealthyTarget              cause and cure
+  {name} reasons -o markdown > reasons.md
+
+Exit codes:
+  0  told
+  2  there is no such reason
+";
+
+const TRACE: &str = r#"
+Examples:
+  {name} trace shop.example.com
+  {name} trace shop.example.com --path /cart/items -n team-shop
+  {name} trace shop.example.com --no-dns -o json
+
+The way: app, claim, DNS, ALB, listener, rule, target group, edge pods, route,
+Services, pods. Marks: ok, BROKEN, waits (for another hop, or for time), not
+visible (to you). The right to read ExposedApps, pods, ConfigMaps, Services and
+EndpointSlices of the namespace is enough, which the role view carries; claims,
+load balancers and the leader's plan are read where the rights suffice.
+
+Exit codes:
+  0  nothing on the way is broken or waited for, as far as it is visible
+  1  something is, or there is no app for the host
+  2  could not run: no cluster, not allowed to list exposedapps
+
+JSON (fields are only ever added):
+  {"version": 1, "host": "shop.example.com", "path": "/", "namespace": "team-a",
+   "app": "shop", "broken": 8,
+   "hops": [{"hop": "service", "mark": "broken", "at": "web", "text": "...",
+     "object": "Service team-a/web", "field": "spec.ports", "cure": "..."}],
+   "plan": ["what the leader waits for or holds back, about this host"]}
+  hop     app, claim, dns, load-balancer, listener, rule, target-group, edge,
+          route, service, pods
+  mark    ok, broken, waits, hidden
+  broken  index of the first broken hop, else of the first that waits, else null
+  plan    null for whoever may not read it
+"#;
 
 const PLAN: &str = r#"
 Examples:

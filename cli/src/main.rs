@@ -1,5 +1,5 @@
 //! The gatehouse command: check, plan, render and convert work on files alone and ask neither a cluster nor AWS;
-//! requests, claims and `plan --live` talk to a cluster, and only `live` does.
+//! requests, claims, status, trace and `plan --live` talk to a cluster, and only `live` does.
 //!
 //! ```text
 //! files --input--> documents --facts--> objects --settle--> the engine's own reviews, claims and desired state
@@ -18,8 +18,10 @@ mod input;
 mod lines;
 mod live;
 mod machine;
+mod papers;
 mod plan;
 mod print;
+mod reasons;
 mod render;
 mod report;
 mod rules;
@@ -27,6 +29,7 @@ mod sanity;
 mod schema;
 mod settle;
 mod suite;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
             args::BundleCommand::Export(args) => live::bundle::export(args, &mut out),
         },
         args::Command::Rules(args) => rules::run(args, &mut out),
+        args::Command::Reasons(args) => reasons::run(args, &mut out),
+        args::Command::Trace(args) => live::trace::run_trace(args, &mut out),
         args::Command::Plan(args) if args.live => live::plan::look(args, &mut out),
         args::Command::Plan(args) => plan::run(args, &mut out),
         args::Command::Render(args) => render::run(args, &mut out),
@@ -62,6 +67,8 @@ fn main() -> ExitCode {
             args::ClaimsCommand::Explain(args) => live::claims::explanation(args, &mut out),
             args::ClaimsCommand::Transfer(args) => live::request::transfer(args, &mut out),
         },
+        args::Command::Completion(args) => papers::completion(args, &mut out),
+        args::Command::Man(args) => papers::man(args, &mut out),
     };
     let failed = if matches!(cli.command, args::Command::Plan(_)) { 1 } else { 2 };
     ExitCode::from(if out.flush() { code } else { failed })

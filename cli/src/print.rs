@@ -86,6 +86,11 @@ impl Out {
         self.stdout.push_str(&format!("{value:#}\n"));
     }
 
+    /// A text of our own on stdout, tabs and all.
+    pub fn raw(&mut self, text: &str) {
+        self.stdout.push_str(text);
+    }
+
     /// Hands everything over; false if it could not be written. A closed pipe is the reader's decision, not our failure.
     pub fn flush(&mut self) -> bool {
         let text = std::mem::take(&mut self.stdout);

@@ -49,6 +49,35 @@ pub struct StatusArgs {
     pub cluster: ClusterArgs,
 }
 
+/// Arguments of `trace`.
+#[derive(clap::Args, Debug)]
+pub struct TraceArgs {
+    /// The host, as a client asks for it.
+    #[arg(value_name = "HOST")]
+    pub host: Host,
+    /// The path, as a client asks for it, without query.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub path: String,
+    /// Where its app is; absent: the whole cluster, or what your rights leave of it, the context's namespace.
+    #[arg(short, long, value_name = "NAME", env = "GATEHOUSE_NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Do not ask this machine's resolver for the host.
+    #[arg(long)]
+    pub no_dns: bool,
+    /// Namespace of the operator.
+    #[arg(long, value_name = "NAME", default_value = "gatehouse-system", env = "GATEHOUSE_OPERATOR_NAMESPACE")]
+    pub operator_namespace: String,
+    /// Port of the operator's --plan-address.
+    #[arg(long, value_name = "PORT", default_value_t = 8082, env = "GATEHOUSE_PLAN_PORT")]
+    pub plan_port: u16,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t = Format::Text, env = "GATEHOUSE_OUTPUT")]
+    pub output: Format,
+    /// Cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
 /// Arguments of `approve`.
 #[derive(clap::Args, Debug)]
 pub struct ApproveArgs {

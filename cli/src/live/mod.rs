@@ -5,6 +5,7 @@ pub mod claims;
 pub mod plan;
 pub mod request;
 pub mod status;
+pub mod trace;
 
 use std::time::Duration;
 
@@ -24,12 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Failure {
     what: String,
     cure: Option<String>,
+    /// Whether it is a want of rights.
+    denied: bool,
 }
 
 impl Failure {
     /// Without a cure.
     pub fn new(what: impl Into<String>) -> Failure {
-        Failure { what: what.into(), cure: None }
+        Failure { what: what.into(), cure: None, denied: false }
+    }
+
+    /// For want of rights.
+    fn denied(self) -> Failure {
+        Failure { denied: true, ..self }
     }
 
     /// With a cure.
@@ -129,7 +137,7 @@ fn failure(what: &str, error: Option<kube::Error>) -> Failure {
         None => Failure::new(format!("no answer within {} s, asked to {what}", PATIENCE.as_secs())).cure(UNREACHABLE),
         Some(kube::Error::Api(status)) => match status.code {
             401 => Failure::new("the cluster does not know you").cure("log in again, or choose another --context"),
-            403 => Failure::new(format!("not allowed to {what}: {}", status.message)).cure(
+            403 => Failure::new(format!("not allowed to {what}: {}", status.message)).denied().cure(
                 "the ClusterRole gatehouse-platform (with the verb operate) and, in the operator's namespace, the Role of that name give the right: have them bound to you",
             ),
             // A kind that is not there is answered by the API server's router, without details.
@@ -140,7 +148,7 @@ fn failure(what: &str, error: Option<kube::Error>) -> Failure {
         Some(kube::Error::UpgradeConnection(kube::client::UpgradeConnectionError::ProtocolSwitch(status)))
             if status == 403 =>
         {
-            Failure::new(format!("not allowed to {what}")).cure(
+            Failure::new(format!("not allowed to {what}")).denied().cure(
                 "the Role gatehouse-platform in the operator's namespace gives the right; or forward the port by hand and use --address",
             )
         }

@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
+use kube::{Api, Client};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Failure, call, call_opt, connect, run};
@@ -30,15 +30,9 @@ pub fn look(args: &PlanArgs, out: &mut Out) -> u8 {
     run(out, 1, async |out| {
         let text = match args.address {
             Some(address) => by_hand(address).await?,
-            None => by_port_forward(args).await?,
+            None => by_port_forward(&connect(&args.cluster).await?, &args.operator_namespace, args.plan_port).await?,
         };
-        let mut report: Report = serde_json::from_slice(&text).map_err(|e| {
-            Failure::new(format!("the answer is no plan: {e}")).cure("is it the operator's --plan-address?")
-        })?;
-        if report.version != VERSION {
-            return Err(Failure::new(format!("the operator speaks version {} of the plan", report.version))
-                .cure(format!("this command reads version {VERSION}: take the one of the operator's release")));
-        }
+        let mut report = parse(&text)?;
         let busy = report.parts.iter().any(|p| !(p.steps.is_empty() && p.waiting.is_empty() && p.held.is_empty()))
             || !report.in_flight.is_empty();
         if let Some(name) = &args.part {
@@ -53,6 +47,25 @@ pub fn look(args: &PlanArgs, out: &mut Out) -> u8 {
     })
 }
 
+/// The leader's report, by a port-forward to its pod.
+///
+/// # Errors
+/// If nobody leads, or it may not be reached.
+pub async fn of_leader(client: &Client, namespace: &str, port: u16) -> Result<Report, Failure> {
+    parse(&by_port_forward(client, namespace, port).await?)
+}
+
+fn parse(text: &[u8]) -> Result<Report, Failure> {
+    let report: Report = serde_json::from_slice(text).map_err(|e| {
+        Failure::new(format!("the answer is no plan: {e}")).cure("is it the operator's --plan-address?")
+    })?;
+    if report.version != VERSION {
+        return Err(Failure::new(format!("the operator speaks version {} of the plan", report.version))
+            .cure(format!("this command reads version {VERSION}: take the one of the operator's release")));
+    }
+    Ok(report)
+}
+
 async fn by_hand(address: SocketAddr) -> Result<Bytes, Failure> {
     let stream = tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect(address)).await;
     let stream = stream.map_err(|_| "no answer".to_owned()).and_then(|s| s.map_err(|e| e.to_string()));
@@ -63,9 +76,7 @@ async fn by_hand(address: SocketAddr) -> Result<Bytes, Failure> {
     answered(get(stream).await, "another operator may lead: kubectl get lease -A says which pod")
 }
 
-async fn by_port_forward(args: &PlanArgs) -> Result<Bytes, Failure> {
-    let client = connect(&args.cluster).await?;
-    let namespace = &args.operator_namespace;
+async fn by_port_forward(client: &Client, namespace: &str, port: u16) -> Result<Bytes, Failure> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let lease = call_opt(&format!("read the lease {LEASE} in {namespace}"), leases.get(LEASE)).await?;
     let absent = || {
@@ -74,22 +85,22 @@ async fn by_port_forward(args: &PlanArgs) -> Result<Bytes, Failure> {
     };
     let holder = lease.and_then(|l| l.spec).and_then(|s| s.holder_identity).filter(|h| !h.is_empty());
     let holder = holder.ok_or_else(absent)?;
-    let pods: Api<Pod> = Api::namespaced(client, namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     if call_opt(&format!("read pods in {namespace}"), pods.get(&holder)).await?.is_none() {
         return Err(Failure::new(format!("the leader is {holder}, which is no pod of {namespace}"))
             .cure("forward its --plan-address by hand and use --address"));
     }
     let what = format!("forward a port of pod {holder} in {namespace}");
-    let mut forward = call(&what, pods.portforward(&holder, &[args.plan_port])).await?;
-    let refused = forward.take_error(args.plan_port);
-    let stream = forward.take_stream(args.plan_port).ok_or_else(|| Failure::new("the port was not forwarded"))?;
+    let mut forward = call(&what, pods.portforward(&holder, &[port])).await?;
+    let refused = forward.take_error(port);
+    let stream = forward.take_stream(port).ok_or_else(|| Failure::new("the port was not forwarded"))?;
     let answer = get(stream).await;
     // Why the far end did not connect comes by a way of its own.
     if answer.is_err()
         && let Some(refused) = refused
         && let Ok(Some(why)) = tokio::time::timeout(Duration::from_secs(1), refused).await
     {
-        return Err(Failure::new(format!("pod {holder}, port {}: {}", args.plan_port, why.trim()))
+        return Err(Failure::new(format!("pod {holder}, port {port}: {}", why.trim()))
             .cure("is --plan-port the port of the operator's --plan-address?"));
     }
     answered(answer, "leadership may be changing: ask again")

@@ -7,7 +7,7 @@ use super::{Ran, command, ended, feed, json, run};
 
 #[test]
 fn wrong_words_are_told_before_any_cluster_is_asked() {
-    let cases: [(&[&str], i32, &str); 10] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&["move", "team a", "--to", "1"], 2, "names have no spaces"),
         (&["move", "team-a", "--to", "one"], 2, "invalid value 'one'"),
         (&["move", "team-a"], 2, "--to <SHARD>"),
@@ -18,6 +18,8 @@ fn wrong_words_are_told_before_any_cluster_is_asked() {
         (&["claims", "explain", "a/x..y", "-f", "config/samples"], 2, "host: "),
         (&["plan", "--live", "-f", "config/samples"], 1, "--live asks a cluster and -f reads files"),
         (&["plan", "-f", "config/samples", "--part", "a"], 1, "--live"),
+        (&["trace", "x..y"], 2, "is not a lower-case DNS name"),
+        (&["reasons", "NoSuchWord"], 2, "there is no reason \"NoSuchWord\""),
     ];
     for (args, code, says) in cases {
         let ran = run(args);
@@ -28,17 +30,34 @@ fn wrong_words_are_told_before_any_cluster_is_asked() {
 #[test]
 fn without_a_cluster_the_cure_is_told() {
     let home = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], i32); 5] = [
+    let cases: [(&[&str], i32); 6] = [
         (&["claims", "list"], 2),
         (&["claims", "explain", "1a2b3c4d"], 2),
         (&["move", "team-a", "--to", "1"], 2),
         (&["approve", "public", "--digest", "0a", "--context", "absent"], 2),
         (&["plan", "--live"], 1),
+        (&["trace", "shop.example.com"], 2),
     ];
     for (args, code) in cases {
         let ran = ended(command().args(args).env("HOME", home.path()).output().unwrap());
         assert!(ran.code == code && ran.stderr.starts_with("error: no cluster: "), "{args:?}: {ran}");
         assert!(ran.stderr.contains("--kubeconfig"), "{args:?}: {ran}");
+    }
+}
+
+#[test]
+fn a_reason_is_told_by_its_word() {
+    let ran = run(&["reasons", "quotaexceeded"]);
+    insta::assert_snapshot!(ran);
+    let all = run(&["reasons"]);
+    assert!(all.code == 0 && all.stdout.lines().count() > 60 && all.stdout.contains("NoHealthyTarget"), "{all}");
+}
+
+#[test]
+fn the_generated_pages_are_current() {
+    for (command, page) in [("rules", "docs/rules.md"), ("reasons", "docs/reasons.md")] {
+        let committed = std::fs::read_to_string(super::root().join(page)).unwrap();
+        assert_eq!(run(&[command, "-o", "markdown"]).stdout, committed, "{page} is out of date: run 'make gen'");
     }
 }
 

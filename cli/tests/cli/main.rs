@@ -4,6 +4,7 @@ mod convert;
 mod faults;
 mod inputs;
 mod live;
+mod papers;
 mod refused;
 mod samples;
 mod suites;
