@@ -11,6 +11,7 @@ use gatehouse_crds::{
 use serde::{Deserialize, Serialize};
 
 use crate::identity::AppKey;
+use crate::review::{Foreign, Standing};
 use crate::time::Wall;
 
 /// What every object has.
@@ -212,6 +213,17 @@ pub struct ReplicaSetFacts {
     pub deployment: Option<String>,
 }
 
+/// A standing object of a kind that others own. Those of a namespace stand together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StandingKey {
+    /// Namespace; empty for kinds without one.
+    pub namespace: String,
+    /// Kind.
+    pub foreign: Foreign,
+    /// Name.
+    pub name: String,
+}
+
 /// One change in the cluster. `None` means gone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Delta {
@@ -235,6 +247,8 @@ pub enum Delta {
     Child(ChildKey, Option<Arc<ChildFacts>>),
     /// An Ingress.
     Ingress(AppKey, Option<Arc<IngressFacts>>),
+    /// A standing object that does something past the platform; `None` also for one that does not.
+    Foreign(StandingKey, Option<Arc<Standing>>),
     /// The initial list of a kind is complete.
     Synced(Kind),
 }
@@ -262,10 +276,13 @@ pub enum Kind {
     Ingress,
     /// Children of one kind.
     Child(ChildKind),
+    /// A kind that is only audited.
+    Foreign(Foreign),
 }
 
 impl Kind {
-    /// Every kind, all of which must be listed once before anything is decided.
+    /// Every kind that decisions rest on, all of which must be listed once before anything is decided. What is only
+    /// audited is not waited for.
     pub const ALL: [Kind; 15] = [
         Kind::App,
         Kind::LoadBalancer,
@@ -308,6 +325,8 @@ pub struct World {
     pub children: BTreeMap<ChildKey, Arc<ChildFacts>>,
     /// Ingresses.
     pub ingresses: BTreeMap<AppKey, Arc<IngressFacts>>,
+    /// Standing objects of others' kinds that do something past the platform.
+    pub foreign: BTreeMap<StandingKey, Arc<Standing>>,
     /// Kinds whose initial list is complete.
     pub synced: BTreeSet<Kind>,
 }
@@ -345,6 +364,7 @@ impl World {
             Delta::ReplicaSet(key, v) => put(&mut self.replica_sets, key, v, |f| f.meta.resource_version),
             Delta::Child(key, v) => put(&mut self.children, key, v, |f| f.meta.resource_version),
             Delta::Ingress(key, v) => put(&mut self.ingresses, key, v, |f| f.meta.resource_version),
+            Delta::Foreign(key, v) => put(&mut self.foreign, key, v, |f| f.version),
             Delta::Synced(kind) => self.synced.insert(kind),
         }
     }
@@ -363,6 +383,14 @@ impl World {
         let namespace = namespace.to_owned();
         let start = AppKey::new(namespace.clone(), "");
         map.range(start..).take_while(move |(key, _)| key.namespace == namespace)
+    }
+
+    /// Standing objects of others' kinds in a namespace.
+    pub fn standing(&self, namespace: &str) -> impl Iterator<Item = (&StandingKey, &Arc<Standing>)> {
+        // The kind that is declared first.
+        let first = StandingKey { namespace: namespace.to_owned(), foreign: Foreign::Service, name: String::new() };
+        let namespace = namespace.to_owned();
+        self.foreign.range(first..).take_while(move |(key, _)| key.namespace == namespace)
     }
 
     /// Edge pods of a namespace whose owner chain, by UID, ends at our Deployment.

@@ -214,13 +214,14 @@ pub enum Refusable {
 }
 
 /// What a broken governance rule does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
 pub enum Enforcement {
     /// Written in status only.
     Audit,
     /// Told at admission, admitted.
     Warn,
     /// Refused.
+    #[default]
     Enforce,
 }
 
@@ -274,6 +275,9 @@ pub struct ExposurePolicyStatus {
     /// All violations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub violation_count: Option<i32>,
+    /// How many of them there are by rule id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub violations_by_rule: BTreeMap<String, i32>,
     /// The first 20 violations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Violation>,
@@ -283,12 +287,18 @@ pub struct ExposurePolicyStatus {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Violation {
-    /// Namespace of the object.
+    /// Kind of the object, such as ExposedApp, Ingress or Service.
+    #[serde(default)]
+    pub kind: String,
+    /// Namespace of the object; empty where the kind has none.
     pub namespace: String,
     /// Name of the object.
     pub name: String,
     /// Rule id.
     pub rule: String,
+    /// What the rule does to such an object now.
+    #[serde(default)]
+    pub enforcement: Enforcement,
     /// Field, value and cure.
     pub message: String,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gatehouse_core::facts::meta;
 pub use gatehouse_core::facts::{app, claim, key, load_balancer, namespace, policy};
+use gatehouse_core::review::{Foreign, Standing};
 use gatehouse_core::world::{ChildFacts, PodFacts, ReplicaSetFacts, ServiceFacts};
 use gatehouse_crds::keys;
 use gatehouse_route::RouteTable;
@@ -11,10 +12,17 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
+use serde::Serialize;
 
 /// A Service.
 pub fn service(o: &Service) -> Arc<ServiceFacts> {
     Arc::new(gatehouse_core::facts::service(o))
+}
+
+/// What an object does past the platform.
+pub fn standing<K: Resource<DynamicType = ()> + Serialize>(foreign: Foreign, o: &K) -> Option<Arc<Standing>> {
+    let object = serde_json::to_value(o).ok()?;
+    Standing::of(foreign, &K::kind(&()), &object).map(Arc::new)
 }
 
 /// UID of the controlling owner of a kind.

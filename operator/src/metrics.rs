@@ -21,6 +21,7 @@ pub struct Metrics {
     effects: IntCounterVec,
     seconds: HistogramVec,
     objects: IntGaugeVec,
+    violations: IntGaugeVec,
     plan: IntGaugeVec,
     plan_at: Mutex<Option<Instant>>,
     certificates: IntGaugeVec,
@@ -51,6 +52,10 @@ impl Metrics {
         )?;
         let objects =
             IntGaugeVec::new(Opts::new("gatehouse_objects", "Objects known in the cluster, by kind."), &["kind"])?;
+        let violations = IntGaugeVec::new(
+            Opts::new("gatehouse_policy_violations", "Objects that break rules now, by policy and rule."),
+            &["policy", "rule"],
+        )?;
         let certificates = IntGaugeVec::new(
             Opts::new(
                 "gatehouse_certificate_expiry_timestamp_seconds",
@@ -74,6 +79,7 @@ impl Metrics {
             effects,
             seconds,
             objects,
+            violations,
             plan,
             plan_at,
             certificates,
@@ -95,6 +101,7 @@ impl Metrics {
             Box::new(self.effects.clone()),
             Box::new(self.seconds.clone()),
             Box::new(self.objects.clone()),
+            Box::new(self.violations.clone()),
             Box::new(self.plan.clone()),
             Box::new(self.certificates.clone()),
             Box::new(self.in_flight.clone()),
@@ -138,6 +145,13 @@ impl Metrics {
     fn plan(&self, engine: &Engine, now: Mono) {
         if !due(&self.plan_at, Duration::from_secs(1)) {
             return;
+        }
+        // As the statuses say it, so that the two never differ; a rule that nobody breaks any more is a series less.
+        self.violations.reset();
+        for (policy, facts) in &engine.world().policies {
+            for (rule, count) in &facts.status.violations_by_rule {
+                self.violations.with_label_values(&[policy.as_str(), rule]).set(i64::from(*count));
+            }
         }
         for (part, tally) in engine.tally(now) {
             for (state, count) in [

@@ -5,16 +5,19 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use gatehouse_core::AppKey;
 use gatehouse_core::ingress;
-use gatehouse_core::world::{ChildFacts, ChildKey, ChildKind, Delta, Kind};
+use gatehouse_core::review::Foreign;
+use gatehouse_core::world::{ChildFacts, ChildKey, ChildKind, Delta, Kind, StandingKey};
 use gatehouse_crds::{ExposedApp, ExposurePolicy, HostClaim, SharedLoadBalancer, keys};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
@@ -39,9 +42,20 @@ pub fn start(client: &Client, to: &UnboundedSender<Delta>, tasks: &mut JoinSet<(
     run.watch::<Namespace>(Kind::Namespace, all.clone(), |k, o| Delta::Namespace(k.name, o.map(facts::namespace)));
     // Children of ours are Services too; as backends only the tenants' own count.
     let theirs = all.labels(&format!("{}!={}", keys::MANAGED_BY, keys::MANAGED_BY_VALUE));
-    run.watch::<Service>(Kind::Service, theirs, |k, o| Delta::Service(k, o.map(facts::service)));
+    run.watch_each::<Service>(Kind::Service, theirs.clone(), |k, o| {
+        vec![standing(Foreign::Service, &k, o), Delta::Service(k, o.map(facts::service))]
+    });
     // Of every class: what was made of one goes when it is given another.
-    run.watch::<Ingress>(Kind::Ingress, watcher::Config::default(), |k, o| Delta::Ingress(k, o.map(ingress::facts)));
+    run.watch_each::<Ingress>(Kind::Ingress, watcher::Config::default(), |k, o| {
+        vec![standing(Foreign::Ingress, &k, o), Delta::Ingress(k, o.map(ingress::facts))]
+    });
+    // Only audited. Kinds of other projects are not: a watch of a kind that is not installed fails for ever.
+    run.watch::<NetworkPolicy>(Kind::Foreign(Foreign::NetworkPolicy), theirs, |k, o| {
+        standing(Foreign::NetworkPolicy, &k, o)
+    });
+    run.watch::<IngressClass>(Kind::Foreign(Foreign::IngressClass), watcher::Config::default(), |k, o| {
+        standing(Foreign::IngressClass, &k, o)
+    });
     run.watch::<Pod>(Kind::Pod, edges.clone(), |k, o| Delta::Pod(k, o.map(facts::pod)));
     run.watch::<ReplicaSet>(Kind::ReplicaSet, edges, |k, o| Delta::ReplicaSet(k, o.map(facts::replica_set)));
     run.children::<NetworkPolicy>(ChildKind::NetworkPolicy, ours.clone(), facts::child);
@@ -62,6 +76,12 @@ pub fn start_of_leader(client: &Client, to: &UnboundedSender<Delta>, tasks: &mut
     run.watch::<SharedLoadBalancer>(Kind::LoadBalancer, all, |k, o| {
         Delta::LoadBalancer(k.name, o.map(facts::load_balancer))
     });
+}
+
+/// What an object of a kind that others own does past the platform.
+fn standing<K: Resource<DynamicType = ()> + Serialize>(foreign: Foreign, key: &AppKey, object: Option<&K>) -> Delta {
+    let at = StandingKey { namespace: key.namespace.clone(), foreign, name: key.name.clone() };
+    Delta::Foreign(at, object.and_then(|object| facts::standing(foreign, object)))
 }
 
 struct Runner<'a> {
@@ -85,7 +105,19 @@ impl Runner<'_> {
         &mut self,
         kind: Kind,
         config: watcher::Config,
-        delta: impl Fn(gatehouse_core::AppKey, Option<&K>) -> Delta + Send + 'static,
+        delta: impl Fn(AppKey, Option<&K>) -> Delta + Send + 'static,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.watch_each(kind, config, move |key, object| vec![delta(key, object)]);
+    }
+
+    /// Follows a kind of which one object says several things.
+    fn watch_each<K>(
+        &mut self,
+        kind: Kind,
+        config: watcher::Config,
+        deltas: impl Fn(AppKey, Option<&K>) -> Vec<Delta> + Send + 'static,
     ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
@@ -104,15 +136,18 @@ impl Runner<'_> {
                         continue;
                     }
                 };
+                let say = |key: AppKey, object: Option<&K>| {
+                    for delta in deltas(key, object) {
+                        let _ = to.send(delta);
+                    }
+                };
                 let send = |guard: &DeserializeGuard<K>| {
                     let key = facts::key(guard.meta());
                     match &guard.0 {
-                        Ok(object) => {
-                            let _ = to.send(delta(key.clone(), Some(object)));
-                        }
+                        Ok(object) => say(key.clone(), Some(object)),
                         Err(invalid) => {
                             warn!(kind = ?kind, object = %key, error = %invalid.error, "object cannot be read and is left out");
-                            let _ = to.send(delta(key.clone(), None));
+                            say(key.clone(), None);
                         }
                     }
                     key
@@ -124,7 +159,7 @@ impl Runner<'_> {
                     watcher::Event::Delete(o) => {
                         let key = facts::key(o.meta());
                         known.remove(&key);
-                        let _ = to.send(delta(key, None));
+                        say(key, None);
                     }
                     watcher::Event::Init => listed.clear(),
                     watcher::Event::InitApply(o) => {
@@ -133,7 +168,7 @@ impl Runner<'_> {
                     watcher::Event::InitDone => {
                         // What vanished while the watch was down is deleted now.
                         for key in known.difference(&listed) {
-                            let _ = to.send(delta(key.clone(), None));
+                            say(key.clone(), None);
                         }
                         known = std::mem::take(&mut listed);
                         let _ = to.send(Delta::Synced(kind));

@@ -124,7 +124,8 @@ impl Index {
                 let old = world.ingresses.get(key);
                 out.content = !matches!((old, new), (Some(old), Some(new)) if old.text == new.text && old.labels == new.labels && old.meta.deleting == new.meta.deleting);
             }
-            Delta::Synced(_) => {}
+            // Only audited: no decision rests on it.
+            Delta::Foreign(..) | Delta::Synced(_) => {}
         }
         out
     }

@@ -328,7 +328,7 @@ impl Engine {
             if let Delta::Policy(name, _) = &delta {
                 self.dirty.insert(PartKey::Policy(name.clone()));
             }
-            if matches!(delta, Delta::Namespace(..)) {
+            if matches!(delta, Delta::Namespace(..) | Delta::Foreign(..)) {
                 for name in self.world.policies.keys().cloned().collect::<Vec<_>>() {
                     self.soon(PartKey::Policy(name));
                 }

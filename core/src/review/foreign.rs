@@ -103,7 +103,7 @@ pub struct ForeignFacts<'a> {
 }
 
 /// What one object does past the platform, before any policy is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Fault {
     /// The word of `rules.refuse` it falls under; `None` where ownership is broken.
     refusable: Option<Refusable>,
@@ -147,14 +147,57 @@ pub fn review_foreign(it: &ForeignObject<'_>, facts: &ForeignFacts<'_>) -> Vec<F
         return Vec::new();
     }
     let older = it.old.map(|old| self::faults(it.foreign, old, facts.default_class)).unwrap_or_default();
+    let new = faults.into_iter().filter(|fault| !fault.stood(&older));
+    told(new, (it.kind, it.namespace, it.name), book, facts.now)
+}
+
+/// What is kept of an object that stands: all that its audit needs, and nothing of the rest of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// Kind as its API writes it.
+    pub kind: String,
+    /// Version of the object.
+    pub version: u64,
+    faults: Vec<Fault>,
+}
+
+impl Standing {
+    /// Of an object as the API server gives it; `None` if it does nothing past the platform or is on its way out.
+    ///
+    /// A class-less Ingress counts as one that whoever takes it may serve: had there been a default class when it was
+    /// created, the API server would have written it down.
+    #[must_use]
+    pub fn of(foreign: Foreign, kind: &str, object: &Value) -> Option<Standing> {
+        let meta = &object["metadata"];
+        if !meta["deletionTimestamp"].is_null() {
+            return None;
+        }
+        let faults = faults(foreign, object, None);
+        let version = meta["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
+        (!faults.is_empty()).then(|| Standing { kind: kind.to_owned(), version, faults })
+    }
+
+    /// What the policies have against it now. The same findings that its creation would get.
+    #[must_use]
+    pub fn review(&self, namespace: &str, name: &str, rulebook: &Rulebook, now: Wall) -> Vec<Finding> {
+        told(self.faults.iter().cloned(), (&self.kind, namespace, name), rulebook, now)
+    }
+}
+
+/// The faults that the policies mind, with what they do about them.
+fn told(
+    faults: impl Iterator<Item = Fault>,
+    (kind, namespace, name): (&str, &str, &str),
+    book: &Rulebook,
+    now: Wall,
+) -> Vec<Finding> {
     let mut findings: Vec<Finding> = faults
-        .into_iter()
-        .filter(|fault| minds(book, fault) && !fault.stood(&older))
+        .filter(|fault| minds(book, fault))
         .map(|fault| {
             let rule = if fault.refusable.is_some() { Rule::RefusedKinds } else { Rule::ManagedPods };
             let mut finding = Finding::new(rule, fault.field, fault.message);
             if rule.class() == Class::Governance {
-                finding.enforcement = book.enforcement(rule, it.kind, it.namespace, it.name, facts.now);
+                finding.enforcement = book.enforcement(rule, kind, namespace, name, now);
             }
             finding
         })

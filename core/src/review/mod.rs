@@ -15,7 +15,7 @@ use gatehouse_route::{Host, Label, Port, short_hash};
 
 pub use about::About;
 pub use finding::{Class, Finding, Rule, refusal};
-pub use foreign::{Foreign, ForeignFacts, ForeignObject, MAX_WARNING, default_class, review_foreign};
+pub use foreign::{Foreign, ForeignFacts, ForeignObject, MAX_WARNING, Standing, default_class, review_foreign};
 pub use parse::{ParsedApp, ParsedAuth, ParsedBackend, ParsedRoute, parse};
 pub use rulebook::{Rulebook, matches};
 

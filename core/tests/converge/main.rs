@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod audit;
 mod bad_input;
 mod certificates;
 mod day;

@@ -79,6 +79,7 @@ impl Cluster {
         out.extend(w.services.iter().map(|(k, v)| Delta::Service(k.clone(), Some(v.clone()))));
         out.extend(w.apps.iter().map(|(k, v)| Delta::App(k.clone(), Some(v.clone()))));
         out.extend(w.ingresses.iter().map(|(k, v)| Delta::Ingress(k.clone(), Some(v.clone()))));
+        out.extend(w.foreign.iter().map(|(k, v)| Delta::Foreign(k.clone(), Some(v.clone()))));
         out.extend(w.children.iter().map(|(k, v)| Delta::Child(k.clone(), Some(v.clone()))));
         out.extend(w.replica_sets.iter().map(|(k, v)| Delta::ReplicaSet(k.clone(), Some(v.clone()))));
         out.extend(w.pods.iter().map(|(k, v)| Delta::Pod(k.clone(), Some(v.clone()))));

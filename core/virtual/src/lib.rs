@@ -2,11 +2,13 @@
 //! before, after, late or without a trace, and leaders change. Nothing here waits, nothing is random: the same
 //! arguments give the same history.
 //!
-//! Only core's tests use it. It is a crate of its own so that every test binary shares one build of it.
+//! Only tests use it, core's and those that compare what others say with the engine. It is a crate of its own so that
+//! every test binary shares one build of it.
 
 #![allow(clippy::unwrap_used, reason = "a test harness: what it unwraps is its own")]
 
 mod adapter;
+mod apply;
 mod cluster;
 mod data_plane;
 mod ingress;
