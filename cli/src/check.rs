@@ -21,7 +21,7 @@ pub struct Judged {
 /// Reads and judges; problems are told on stderr.
 pub fn judge(args: &InputArgs, out: &Out) -> Option<Judged> {
     let documents = input::read(&args.from).map_err(|problems| complain(&problems, out)).ok()?;
-    judge_documents(documents, args, out)
+    judge_documents(documents, args, |_| false, out)
 }
 
 fn complain(problems: &[String], out: &Out) {
@@ -30,7 +30,13 @@ fn complain(problems: &[String], out: &Out) {
     }
 }
 
-fn judge_documents(documents: Vec<Document>, args: &InputArgs, out: &Out) -> Option<Judged> {
+/// `enough` says whether there is something to judge although no object is ours.
+fn judge_documents(
+    documents: Vec<Document>,
+    args: &InputArgs,
+    enough: impl Fn(&Objects) -> bool,
+    out: &Out,
+) -> Option<Judged> {
     let judged = judged(documents, &args.from.namespace, &args.settings(), args.now());
     let judged = judged.map_err(|problems| complain(&problems, out)).ok()?;
     let skipped = &judged.objects.skipped;
@@ -38,7 +44,7 @@ fn judge_documents(documents: Vec<Document>, args: &InputArgs, out: &Out) -> Opt
         let kinds: Vec<String> = skipped.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
         out.complain(&format!("skipped objects of other kinds: {}", kinds.join(", ")));
     }
-    if !judged.objects.subjects.iter().any(|s| !s.source.context) {
+    if !judged.objects.subjects.iter().any(|s| !s.source.context) && !enough(&judged.objects) {
         out.complain("error: nothing to judge: no ExposedApp, SharedLoadBalancer, ExposurePolicy or Ingress of class gatehouse in the input");
         return None;
     }
@@ -86,7 +92,11 @@ pub fn run(args: &CheckArgs, out: &mut Out) -> u8 {
     let own = input::read(&args.input.from).map_err(|problems| complain(&problems, out));
     let (Ok(own), Some(mut documents)) = (own, context(args, out)) else { return 2 };
     documents.extend(own);
-    let Some(Judged { mut objects, .. }) = judge_documents(documents, &args.input, out) else { return 2 };
+    // An app's repository may hold a Service and nothing of ours: its policies have a word on it all the same.
+    let foreign = |objects: &Objects| {
+        !objects.world.policies.is_empty() && objects.foreign.values().any(|document| !document.source.context)
+    };
+    let Some(Judged { mut objects, .. }) = judge_documents(documents, &args.input, foreign, out) else { return 2 };
     let asking = |s: &Subject| !s.source.context && matches!(s.kind.as_str(), "ExposedApp" | "Ingress");
     if objects.world.policies.is_empty() && objects.subjects.iter().any(asking) {
         out.complain("error: nothing to judge the apps by: no ExposurePolicy in the input");
