@@ -316,8 +316,13 @@ fn hosts(reader: &mut Reader<'_>, ingress: &Ingress) -> Vec<NamedHost> {
     if !everywhere.is_empty() || default.is_some() {
         for (i, tls) in spec.tls.iter().flatten().enumerate() {
             for (j, host) in tls.hosts.iter().flatten().enumerate() {
-                if hosts.iter().all(|(known, ..)| known != host) && Host::parse(host).is_ok() {
-                    hosts.push((host.clone(), format!("spec.tls[{i}].hosts[{j}]"), Vec::new()));
+                let field = format!("spec.tls[{i}].hosts[{j}]");
+                match Host::parse(host) {
+                    Ok(_) if hosts.iter().all(|(known, ..)| known != host) => {
+                        hosts.push((host.clone(), field, Vec::new()));
+                    }
+                    Ok(_) => {}
+                    Err(why) => reader.say(Fate::Lost, field, format!("is not published: {why}")),
                 }
             }
         }

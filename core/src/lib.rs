@@ -22,6 +22,7 @@ pub mod engine;
 pub mod explain;
 pub mod facts;
 pub mod identity;
+pub mod impact;
 pub mod ingress;
 pub mod marker;
 pub mod observed;

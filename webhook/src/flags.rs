@@ -15,7 +15,7 @@ use clap::{Parser, ValueEnum};
 #[command(
     name = "gatehouse-webhook",
     version = gatehouse_about::VERSION,
-    after_help = "HTTPS port: POST /validate and /mutate, AdmissionReview v1.\n\
+    after_help = "HTTPS port: POST /validate, /mutate, /foreign and /edits, AdmissionReview v1.\n\
         Health port: /healthz (the process works) and /readyz (certificate loaded, caches filled, not stopping).\n\
         Metrics port: /metrics.\n\n\
         The cluster is found as kubectl finds it: --kubeconfig, $KUBECONFIG, ~/.kube/config, or the pod's service account.\n\n\
@@ -51,6 +51,23 @@ pub struct Flags {
     #[arg(long, env = "GATEHOUSE_WEBHOOK_MAX_CONNECTIONS", value_name = "N", default_value_t = 512)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
+    /// Authority of the API server's client certificate, in PEM; read once, at the start. Without it no certificate is asked
+    /// for, and whoever reaches the port is answered
+    #[arg(long, env = "GATEHOUSE_WEBHOOK_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Common names that a client certificate may have, separated by commas; without it any of the authority's. One that
+    /// signs for nodes and people too needs it
+    #[arg(
+        long,
+        env = "GATEHOUSE_WEBHOOK_CLIENT_NAME",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        requires = "client_ca"
+    )]
+    pub client_name: Vec<String>,
+    /// What becomes of a caller without a right certificate: refused in the handshake, or answered and logged
+    #[arg(long, env = "GATEHOUSE_WEBHOOK_CLIENT_AUTH", value_enum, default_value_t = ClientAuth::Log)]
+    pub client_auth: ClientAuth,
     /// The cluster, when neither $KUBECONFIG nor a service account names it
     #[arg(long, env = "GATEHOUSE_WEBHOOK_KUBECONFIG", value_name = "PATH")]
     pub kubeconfig: Option<PathBuf>,
@@ -60,6 +77,15 @@ pub struct Flags {
     /// What is logged: error, warn, info, debug, or a tracing filter (kube's watcher would say each trouble twice)
     #[arg(long, env = "GATEHOUSE_WEBHOOK_LOG", value_name = "FILTER", default_value = "info,kube_runtime=error")]
     pub log: String,
+}
+
+/// What becomes of a caller without a right client certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientAuth {
+    /// Answered; logged and counted.
+    Log,
+    /// Refused in the handshake.
+    Require,
 }
 
 /// How log lines look.

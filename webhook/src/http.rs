@@ -4,26 +4,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request as HttpRequest, State as Extract};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use gatehouse_core::Wall;
+use tokio::sync::Semaphore;
 
 use crate::admission::{Answer, Request};
 use crate::cache::Cache;
 use crate::metrics::Metrics;
-use crate::verdict;
+use crate::{edits, verdict};
 
 /// An update carries the object twice, and etcd's limit for one is 1.5 MB; controller-runtime's cap is the same.
 pub const MAX_BODY: usize = 7 << 20;
 
+/// Bodies up to this size are read at once; there are never more of them than connections.
+const SMALL_BODY: usize = 256 << 10;
+
+/// KiB that larger bodies may hold together. What finds no room is told to come again: the API server counts that as a
+/// failure, which closes what must be closed and lets the rest through.
+const ROOM: usize = 32 << 10;
+
 /// Below the 3 s that the API server waits, so that the reason of a slow answer is known here.
 const REQUEST: Duration = Duration::from_millis(2500);
+
+/// How long, and for how many apps, the consequences of an edit are looked for, as Pod Security Admission does it.
+const EDIT: Duration = Duration::from_secs(1);
+const MAX_JUDGED: i32 = 3_000;
 
 /// What the routes share.
 #[derive(Clone)]
@@ -38,6 +50,8 @@ pub struct State {
     pub certified: Arc<AtomicBool>,
     /// Set when the end has begun.
     pub stopping: Arc<AtomicBool>,
+    /// Where large bodies find room, in KiB.
+    pub room: Arc<Semaphore>,
 }
 
 impl State {
@@ -45,7 +59,8 @@ impl State {
     #[must_use]
     pub fn new(cache: Arc<Cache>, metrics: Metrics) -> State {
         let clock = || Wall(jiff::Timestamp::now().as_second());
-        State { cache, metrics, clock, certified: Arc::default(), stopping: Arc::default() }
+        let room = Arc::new(Semaphore::new(ROOM));
+        State { cache, metrics, clock, certified: Arc::default(), stopping: Arc::default(), room }
     }
 
     /// Whether the API server should call this pod, and if not, why.
@@ -71,6 +86,9 @@ pub fn router(state: State) -> Router {
         .route("/validate", post(validate))
         .route("/mutate", post(mutate))
         .route("/foreign", post(foreign))
+        .route("/edits", post(edits))
+        // Of the routes only: what is asked of no endpoint is no label of a metric.
+        .route_layer(from_fn_with_state(state.clone(), bounded))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(deadline))
         .with_state(state)
@@ -100,6 +118,32 @@ async fn deadline(request: HttpRequest, next: Next) -> Response {
     }
 }
 
+/// Looks at the size that is announced before anything is read: else fifty senders could fill the memory with what is
+/// refused in the end.
+async fn bounded(Extract(state): Extract<State>, request: HttpRequest, next: Next) -> Response {
+    // Without a length it may become as large as any.
+    let size = request.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
+    let endpoint = request.uri().path().trim_start_matches('/').to_owned();
+    if size.is_some_and(|size| size > MAX_BODY) {
+        return too_large(&state, &endpoint, Instant::now());
+    }
+    let size = size.unwrap_or(MAX_BODY);
+    if size <= SMALL_BODY {
+        return next.run(request).await;
+    }
+    let Ok(_room) = state.room.try_acquire_many(u32::try_from(size.div_ceil(1 << 10)).unwrap_or(u32::MAX)) else {
+        state.metrics.decided(&endpoint, "too-many", 0.0);
+        return (StatusCode::TOO_MANY_REQUESTS, "too many large requests at once; ask again\n").into_response();
+    };
+    next.run(request).await
+}
+
+fn too_large(state: &State, endpoint: &str, begun: Instant) -> Response {
+    state.metrics.too_large();
+    state.metrics.decided(endpoint, "too-large", begun.elapsed().as_secs_f64());
+    (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {} MiB\n", MAX_BODY >> 20)).into_response()
+}
+
 async fn validate(Extract(state): Extract<State>, body: Result<Bytes, BytesRejection>) -> Response {
     answer(&state, "validate", body, |state, request| {
         let (answer, findings) = verdict::validate(&state.cache.read(), request, (state.clock)());
@@ -115,6 +159,26 @@ async fn foreign(Extract(state): Extract<State>, body: Result<Bytes, BytesReject
         state.metrics.found(&findings);
         answer
     })
+}
+
+/// What an edit of the platform's people would do to apps that stand. It is always admitted: on a path of its own, so that
+/// it never waits for us.
+async fn edits(Extract(state): Extract<State>, body: Result<Bytes, BytesRejection>) -> Response {
+    // Up to a second of work: not where requests are taken in, and not under the lock that others read by.
+    let judged = tokio::task::spawn_blocking(move || {
+        answer(&state, "edits", body, |state, request| {
+            let begun = Instant::now();
+            let mut left = MAX_JUDGED;
+            let more = || {
+                left -= 1;
+                left >= 0 && begun.elapsed() < EDIT
+            };
+            let Some(edit) = edits::read(request) else { return Answer::default() };
+            let world = state.cache.read().clone();
+            edits::answer(&world, &edit, (state.clock)(), more)
+        })
+    });
+    judged.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 async fn mutate(Extract(state): Extract<State>, body: Result<Bytes, BytesRejection>) -> Response {
@@ -135,9 +199,7 @@ fn answer(
     let body = match body {
         Ok(body) => body,
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            state.metrics.too_large();
-            let text = format!("the body is larger than {} MiB", MAX_BODY >> 20);
-            return fail("too-large", StatusCode::PAYLOAD_TOO_LARGE, text);
+            return too_large(state, endpoint, begun);
         }
         Err(rejection) => return fail("unreadable", rejection.status(), rejection.body_text()),
     };

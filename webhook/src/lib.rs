@@ -13,6 +13,8 @@
 pub mod admission;
 pub mod cache;
 pub mod certificate;
+pub mod clients;
+pub mod edits;
 pub mod facts;
 pub mod flags;
 pub mod http;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
 use gatehouse_webhook::cache::{self, Cache};
 use gatehouse_webhook::certificate::{self, Leaf};
+use gatehouse_webhook::clients::Clients;
 use gatehouse_webhook::flags::{Flags, LogFormat};
 use gatehouse_webhook::http::{self, State};
 use gatehouse_webhook::metrics::Metrics;
@@ -107,7 +108,12 @@ async fn run(flags: Flags) -> Result<()> {
     tracing::info!(version = gatehouse_about::VERSION, address = %flags.at(flags.port), "webhook started");
     let places = usize::try_from(flags.max_connections).unwrap_or(usize::MAX);
     let metrics = state.metrics.clone();
-    tls::serve(listener, tls::config(leaf, provider)?, http::router(state), metrics, places, stop).await;
+    let clients = match &flags.client_ca {
+        Some(file) => Some(Clients::read(file, &flags.client_name, flags.client_auth, &metrics, &provider)?),
+        None => None,
+    };
+    let config = tls::config(leaf, clients.as_ref(), provider)?;
+    tls::serve(listener, config, http::router(state), clients, metrics, places, stop).await;
     Ok(())
 }
 

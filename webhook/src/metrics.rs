@@ -18,6 +18,7 @@ pub struct Metrics {
     seconds: HistogramVec,
     too_large: IntCounter,
     handshakes_failed: IntCounter,
+    clients: IntCounterVec,
     objects: IntGaugeVec,
 }
 
@@ -50,6 +51,13 @@ impl Metrics {
                 "gatehouse_webhook_tls_handshakes_failed_total",
                 "TLS handshakes that failed or took too long.",
             )?,
+            clients: IntCounterVec::new(
+                Opts::new(
+                    "gatehouse_webhook_clients_total",
+                    "Connections by what became of the client certificate: verified, refused, absent.",
+                ),
+                &["certificate"],
+            )?,
             objects: IntGaugeVec::new(
                 Opts::new("gatehouse_webhook_cache_objects", "Objects known, by kind."),
                 &["kind"],
@@ -70,6 +78,7 @@ impl Metrics {
             Box::new(self.seconds.clone()),
             Box::new(self.too_large.clone()),
             Box::new(self.handshakes_failed.clone()),
+            Box::new(self.clients.clone()),
             Box::new(self.objects.clone()),
             Box::new(ProcessCollector::for_self()),
         ]
@@ -97,6 +106,11 @@ impl Metrics {
     /// A handshake that came to nothing.
     pub fn handshake_failed(&self) {
         self.handshakes_failed.inc();
+    }
+
+    /// A client certificate was looked for.
+    pub fn client(&self, certificate: &str) {
+        self.clients.with_label_values(&[certificate]).inc();
     }
 
     /// The text that Prometheus reads.

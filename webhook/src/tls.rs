@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::certificate::Leaf;
+use crate::clients::Clients;
 use crate::metrics::Metrics;
 
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -35,12 +36,15 @@ const FINISH: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// If the provider lacks a protocol version.
-pub fn config(leaf: Arc<Leaf>, provider: Arc<CryptoProvider>) -> Result<Arc<ServerConfig>> {
-    let mut config = ServerConfig::builder_with_provider(provider)
+pub fn config(leaf: Arc<Leaf>, clients: Option<&Clients>, provider: Arc<CryptoProvider>) -> Result<Arc<ServerConfig>> {
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .context("TLS cannot be configured")?
-        .with_no_client_auth()
-        .with_cert_resolver(leaf);
+        .context("TLS cannot be configured")?;
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::new(clients.clone())),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(leaf);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -50,6 +54,7 @@ pub async fn serve(
     listener: TcpListener,
     config: Arc<ServerConfig>,
     router: Router,
+    clients: Option<Clients>,
     metrics: Metrics,
     max_connections: usize,
     stop: CancellationToken,
@@ -65,6 +70,7 @@ pub async fn serve(
         };
         let Some((place, stream)) = accepted else { continue };
         let (acceptor, router, metrics) = (acceptor.clone(), router.clone(), metrics.clone());
+        let clients = clients.clone();
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _place = place;
@@ -80,6 +86,9 @@ pub async fn serve(
                     return tracing::debug!("TLS handshake took too long");
                 }
             };
+            if let Some(clients) = clients.filter(|_| stream.get_ref().1.peer_certificates().is_none()) {
+                clients.absent();
+            }
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(HeaderTimer::default())
                 .header_read_timeout(HEADERS)

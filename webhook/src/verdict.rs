@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_core::review::{
-    AppReview, Class, Facts, Finding, Foreign, ForeignFacts, ForeignObject, MAX_WARNING as MAX_FOREIGN_WARNING, Rule,
-    Rulebook, Sibling, Siblings, default_labels, refusal, review, review_foreign, warning,
+    AppReview, Class, Facts, Finding, Foreign, ForeignFacts, ForeignObject, MAX_WARNING, Rule, Rulebook, Sibling,
+    Siblings, default_labels, refusal, review, review_foreign, warning,
 };
 use gatehouse_core::world::{AppFacts, Meta};
 use gatehouse_core::{AppKey, Wall, World, claims};
@@ -14,9 +14,8 @@ use serde_json::json;
 
 use crate::admission::{Answer, Request, pointer_token};
 
-/// The API server passes on 4 kB of warnings for a request, and may cut each at 256 characters.
+/// The API server passes on 4 kB of warnings for a request.
 const MAX_WARNINGS: usize = 15;
-const MAX_WARNING: usize = 250;
 
 /// Refuses or admits.
 ///
@@ -91,8 +90,7 @@ pub fn foreign(world: &World, request: &Request, now: Wall) -> (Answer, Vec<Find
     // The API server writes the default class into an Ingress before it asks webhooks.
     let facts = ForeignFacts { rulebook: &rulebook(world, namespace), default_class: None, now };
     let findings = review_foreign(&it, &facts);
-    let short = |text: String| text.chars().take(MAX_FOREIGN_WARNING).collect();
-    let warnings = findings.iter().filter_map(warning).map(short).collect();
+    let warnings = findings.iter().filter_map(warning).collect();
     let answer = Answer { refusal: refusal(&findings).map(|text| (403, text)), warnings, patch: Vec::new() };
     (answer, findings)
 }
@@ -190,12 +188,12 @@ fn hazards(request: &Request) -> Vec<String> {
     for (key, value) in request.annotations() {
         let told = match key.as_str() {
             "argocd.argoproj.io/hook" | "argocd.argoproj.io/hook-delete-policy" => {
-                "makes Argo CD delete this app around a sync, which takes its hosts down; remove the annotation"
+                "Argo CD deletes this app around a sync; remove it"
             }
             "argocd.argoproj.io/sync-options"
                 if value.split(',').any(|option| matches!(option.trim(), "Replace=true" | "Force=true")) =>
             {
-                "makes Argo CD delete and re-create this app, with a gap in service; remove Replace=true and Force=true"
+                "Replace and Force make Argo CD re-create this app; remove them"
             }
             _ => continue,
         };

@@ -10,7 +10,7 @@ use gatehouse_webhook::http::State;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use support::{app, ask, policy, review_of, state};
+use support::{app, ask, message, policy, review_of, state};
 
 /// The object after mutation, and the operations.
 async fn mutated(state: &State, object: &Value) -> (Value, Vec<Value>) {
@@ -70,4 +70,37 @@ proptest! {
             assert_eq!(mutated(&state, &once).await, (once, Vec::new()));
         });
     }
+}
+
+/// Validation looks at what will be stored, whatever became of it on the way.
+#[tokio::test]
+async fn what_another_takes_off_again_is_refused() {
+    let state = state();
+    let mut object = app("team-a", &["shop.example.com"]);
+    object["metadata"]["labels"] = json!({ "team": "a" });
+    let (mut stored, patch) = mutated(&state, &object).await;
+    assert_eq!(patch.len(), 1);
+    assert_eq!(ask(&state, "/validate", &review_of(&stored)).await["allowed"], true);
+    stored["metadata"]["labels"].as_object_mut().unwrap().remove("cost-center");
+    let response = ask(&state, "/validate", &review_of(&stored)).await;
+    assert!(message(&response).starts_with("metadata.labels[cost-center]: is missing"), "{response}");
+}
+
+/// Another one that adds labels of its own, also one of ours: before, after or in between, ours ends the same way.
+#[tokio::test]
+async fn beside_another_mutator_the_order_does_not_matter() {
+    let state = state();
+    let other = |mut object: Value| {
+        let labels = object["metadata"]["labels"].as_object_mut().unwrap();
+        labels.insert("injected".into(), json!("yes"));
+        labels.insert("cost-center".into(), json!("4711"));
+        object
+    };
+    let mut object = app("team-a", &["shop.example.com"]);
+    object["metadata"]["labels"] = json!({ "team": "a" });
+    let before = mutated(&state, &other(object.clone())).await;
+    assert_eq!(before.1, Vec::<Value>::new(), "what another wrote is not replaced");
+    let between = other(mutated(&state, &object).await.0);
+    let after = mutated(&state, &between).await;
+    assert_eq!((&after.0, after.1), (&before.0, Vec::new()));
 }

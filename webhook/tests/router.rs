@@ -228,8 +228,8 @@ async fn argo_hazards_are_told() {
     assert_eq!(
         response["warnings"],
         json!([
-            "metadata.annotations[argocd.argoproj.io/hook]: makes Argo CD delete this app around a sync, which takes its hosts down; remove the annotation",
-            "metadata.annotations[argocd.argoproj.io/sync-options]: makes Argo CD delete and re-create this app, with a gap in service; remove Replace=true and Force=true",
+            "metadata.annotations[argocd.argoproj.io/hook]: Argo CD deletes this app around a sync; remove it",
+            "metadata.annotations[argocd.argoproj.io/sync-options]: Replace and Force make Argo CD re-create this app; remove them",
         ])
     );
 }
@@ -244,6 +244,11 @@ async fn many_warnings_are_counted_and_short() {
     let warnings = response["warnings"].as_array().unwrap();
     assert_eq!((response["allowed"].clone(), warnings.len()), (json!(true), 16));
     assert_eq!(warnings[15], "and 15 more warnings");
+    let cut = warnings[0].as_str().unwrap();
+    assert!(
+        cut.chars().count() == 120 && cut.starts_with("metadata.labels[l0-xx") && cut.ends_with("x... [labels]"),
+        "{cut}"
+    );
 }
 
 #[tokio::test]
@@ -295,6 +300,31 @@ async fn bodies_have_a_limit() {
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
+}
+
+/// Fifty senders of large bodies cannot fill the memory, and nobody waits for them.
+#[tokio::test]
+async fn large_bodies_share_their_room() {
+    let state = state();
+    let mut object = app("team-a", &["shop.example.com"]);
+    object["metadata"]["annotations"] = json!({ "big": "x".repeat(3 << 20) });
+    let all = state.room.available_permits();
+    let taken = state.room.clone().acquire_many_owned(u32::try_from(all - (2 << 10)).unwrap()).await.unwrap();
+    let (status, text) = post(&state, "/validate", review_of(&object).to_string()).await;
+    assert_eq!(
+        (status, text.as_str()),
+        (StatusCode::TOO_MANY_REQUESTS, "too many large requests at once; ask again\n")
+    );
+    assert_eq!(validate(&state, &app("team-a", &["shop.example.com"])).await["allowed"], true, "small ones need none");
+    // Without a length it may become as large as any.
+    let stream = Body::from_stream(futures::stream::iter([Ok::<_, std::io::Error>("{}")]));
+    assert_eq!(post(&state, "/validate", stream).await.0, StatusCode::TOO_MANY_REQUESTS);
+    drop(taken);
+    assert_eq!(validate(&state, &object).await["allowed"], true);
+    assert_eq!(state.room.available_permits(), all, "and it is given back");
+    // What is asked of no endpoint leaves nothing behind.
+    assert_eq!(post(&state, "/elsewhere", vec![b' '; 8 << 20]).await.0, StatusCode::NOT_FOUND);
+    assert!(!state.metrics.text(&state.cache).contains("elsewhere"));
 }
 
 #[tokio::test]

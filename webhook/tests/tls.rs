@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gatehouse_webhook::certificate::{self, Leaf};
+use gatehouse_webhook::clients::Clients;
+use gatehouse_webhook::flags::ClientAuth;
 use gatehouse_webhook::http::{self, State};
 use gatehouse_webhook::metrics::Metrics;
 use gatehouse_webhook::tls;
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -41,13 +43,18 @@ fn issue() -> (CertificateDer<'static>, String, String) {
 }
 
 async fn start(leaf: Arc<Leaf>, places: usize) -> Server {
+    guarded(leaf, places, |_| None).await
+}
+
+async fn guarded(leaf: Arc<Leaf>, places: usize, clients: impl FnOnce(&Metrics) -> Option<Clients>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let state = State::new(Arc::default(), Metrics::new().unwrap());
     state.cache.filled();
     let (stop, metrics) = (CancellationToken::new(), state.metrics.clone());
-    let config = tls::config(Arc::clone(&leaf), provider()).unwrap();
-    let serve = tls::serve(listener, config, http::router(state), metrics.clone(), places, stop.clone());
+    let clients = clients(&metrics);
+    let config = tls::config(Arc::clone(&leaf), clients.as_ref(), provider()).unwrap();
+    let serve = tls::serve(listener, config, http::router(state), clients, metrics.clone(), places, stop.clone());
     Server { address, leaf, stop, task: tokio::spawn(serve), metrics }
 }
 
@@ -56,13 +63,25 @@ async fn connect(
     trusted: &CertificateDer<'static>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_as(server, trusted, versions, None).await
+}
+
+async fn connect_as(
+    server: &Server,
+    trusted: &CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+    caller: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match caller {
+        Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let stream = TcpStream::connect(server.address).await?;
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
@@ -214,4 +233,69 @@ async fn stopping_lets_go_of_idle_connections_at_once() {
     assert!(TcpStream::connect(server.address).await.is_err());
     assert!(ask(&mut stream).await.is_err());
     assert_eq!(Arc::strong_count(&server.leaf), 1);
+}
+
+/// An authority, and what it gives to a caller of this name.
+struct Authority {
+    pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Authority {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { pem, issuer: rcgen::Issuer::new(params, key) }
+    }
+
+    fn caller(&self, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+    }
+}
+
+/// With an authority only its callers of the right name are answered; to look first, all are, and are counted.
+#[tokio::test]
+async fn callers_are_known_by_their_certificates() {
+    let (ours, others) = (Authority::new(), Authority::new());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &ours.pem).unwrap();
+    for mode in [ClientAuth::Require, ClientAuth::Log] {
+        let (trusted, pem, key) = issue();
+        let leaf = Leaf::default();
+        leaf.set(certificate::parse(pem.as_bytes(), key.as_bytes(), &provider()).unwrap());
+        let names = ["kube-apiserver".to_owned()];
+        let clients = |metrics: &Metrics| Some(Clients::read(file.path(), &names, mode, metrics, &provider()).unwrap());
+        let server = guarded(Arc::new(leaf), 16, clients).await;
+        for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12]] {
+            for (caller, right) in [
+                (Some(ours.caller("kube-apiserver")), true),
+                (Some(ours.caller("system:node:one")), false),
+                (Some(others.caller("kube-apiserver")), false),
+                (None, false),
+            ] {
+                // With TLS 1.3 a client learns of the refusal at its first read.
+                let answered = match connect_as(&server, &trusted, versions, caller).await {
+                    Ok(mut stream) => ask(&mut stream).await.is_ok(),
+                    Err(_) => false,
+                };
+                assert_eq!(answered, right || mode == ClientAuth::Log, "{mode:?}");
+            }
+        }
+        let metrics = server.metrics.text(&gatehouse_webhook::cache::Cache::default());
+        let absent = if mode == ClientAuth::Log { "absent\"} 2" } else { "refused\"} 4" };
+        for part in ["verified\"} 2", "refused\"} 4", absent] {
+            assert!(metrics.contains(&format!("gatehouse_webhook_clients_total{{certificate=\"{part}")), "{metrics}");
+        }
+    }
+    std::fs::write(file.path(), "nothing").unwrap();
+    let metrics = Metrics::new().unwrap();
+    let error = Clients::read(file.path(), &[], ClientAuth::Log, &metrics, &provider()).unwrap_err().to_string();
+    assert!(error.contains("no certificate in it"), "{error}");
 }

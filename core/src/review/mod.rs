@@ -392,9 +392,17 @@ pub fn default_labels(labels: &BTreeMap<String, String>, rulebook: &Rulebook) ->
         .collect()
 }
 
-/// What a governance finding of this enforcement means at admission.
+/// What a finding that is only told says at admission; the rule's id stays whatever has to be cut.
 #[must_use]
 pub fn warning(finding: &Finding) -> Option<String> {
-    let told = finding.rule.class() == Class::Reference || finding.enforcement == Enforcement::Warn;
-    told.then(|| finding.to_string().chars().take(250).collect())
+    if finding.rule.class() != Class::Reference && finding.enforcement != Enforcement::Warn {
+        return None;
+    }
+    let whole = finding.to_string();
+    if whole.chars().count() <= MAX_WARNING {
+        return Some(whole);
+    }
+    let end = format!("... [{}]", finding.rule.id());
+    let start: String = whole.chars().take(MAX_WARNING - end.chars().count()).collect();
+    Some(start + &end)
 }

@@ -127,7 +127,7 @@ pub async fn ask(state: &State, path: &str, review: &Value) -> Value {
     assert_eq!(answer["kind"], "AdmissionReview");
     assert_eq!(answer["response"]["uid"], "7f3c");
     for warning in answer["response"]["warnings"].as_array().into_iter().flatten() {
-        assert!(warning.as_str().unwrap().chars().count() <= 250, "{warning}");
+        assert!(warning.as_str().unwrap().chars().count() <= 120, "{warning}");
     }
     answer["response"].clone()
 }
