@@ -20,7 +20,7 @@ import (
 var variations = map[string]string{
 	"defaults":              "",
 	"no webhook":            "webhook: {enabled: false}",
-	"no policies":           "policies: {operator: false, children: false, claims: false, grants: false, loadBalancers: false, requests: false}",
+	"no policies":           "policies: {operator: false, children: false, claims: false, grants: false, loadBalancers: false, requests: false, services: false}",
 	"no roles":              "roles: {tenants: false, platform: false}",
 	"open":                  "networkPolicy: {enabled: false}",
 	"monitored":             "monitoring: {serviceMonitors: {enabled: true, labels: {release: prometheus}}, rules: {enabled: true, labels: {release: prometheus}}, dashboard: {enabled: true}}\nnetworkPolicy: {metricsFrom: [monitoring, other]}",
@@ -28,7 +28,7 @@ var variations = map[string]string{
 	"irsa":                  "operator: {serviceAccount: {annotations: {eks.amazonaws.com/role-arn: \"arn:aws:iam::111122223333:role/gatehouse\"}}}",
 	"scheduled":             "operator: {nodeSelector: {a: b}, tolerations: [{key: a, operator: Exists, effect: NoSchedule}], affinity: {nodeAffinity: {}}}\nwebhook: {nodeSelector: {a: b}, tolerations: [{operator: Exists}]}\nimage: {pullSecrets: [registry]}",
 	"annotated":             "annotations: {argocd.argoproj.io/sync-wave: \"-3\"}\noperator: {podAnnotations: {a: b}, podLabels: {c: d}}\nwebhook: {podAnnotations: {a: b}, podLabels: {c: d}}",
-	"everything set":        "clusterDomain: cluster.example\noperator: {releaseGrace: 2h, revocationGrace: 2h, recordTtl: 30s, callDeadline: 5s, leaseDuration: 15s, log: debug, logFormat: json, env: [{name: AWS_REGION, value: eu-central-1}]}\nwebhook: {log: debug, logFormat: json, env: [{name: A, value: b}]}",
+	"everything set":        "clusterDomain: cluster.example\noperator: {releaseGrace: 2h, revocationGrace: 2h, recordTtl: 30s, callDeadline: 5s, leaseDuration: 15s, log: debug, logFormat: json, env: [{name: AWS_REGION, value: eu-central-1}]}\nwebhook: {log: debug, logFormat: json, env: [{name: A, value: b}], clientCa: {configMap: api-server-ca, names: [kube-apiserver, front-proxy], auth: require}}\npolicies: {services: true}",
 	"digests":               "image: {repository: \"\"}\noperator: {image: \"r.example.com/o@sha256:" + digest + "\"}\nwebhook: {image: \"r.example.com/w@sha256:" + digest + "\"}\nedge: {image: \"r.example.com/e@sha256:" + digest + "\"}",
 }
 
@@ -192,6 +192,7 @@ func TestEveryValueHasAnEffect(t *testing.T) {
 		"monitoring.serviceMonitors.interval": "10s", "monitoring.serviceMonitors.labels": "{a: b}",
 		"monitoring.rules.labels": "{a: b}", "monitoring.dashboard.labels": "{a: b}", "monitoring.rules.runbooks": "https://example.com/runbooks",
 		"operator.releaseGrace": "2h", "operator.revocationGrace": "2h", "operator.recordTtl": "30s", "operator.callDeadline": "5s", "operator.leaseDuration": "15s",
+		"webhook.clientCa.configMap": "other", "webhook.clientCa.names": "[kube-apiserver]", "webhook.clientCa.auth": "require",
 	}
 	for _, component := range []string{"operator.", "webhook."} {
 		for name, value := range map[string]string{
@@ -203,7 +204,7 @@ func TestEveryValueHasAnEffect(t *testing.T) {
 		}
 	}
 	// With everything on, so that each value finds what it is about.
-	on := "monitoring: {serviceMonitors: {enabled: true}, rules: {enabled: true}, dashboard: {enabled: true}}\nnetworkPolicy: {metricsFrom: [x]}\n"
+	on := "monitoring: {serviceMonitors: {enabled: true}, rules: {enabled: true}, dashboard: {enabled: true}}\nnetworkPolicy: {metricsFrom: [x]}\nwebhook: {clientCa: {configMap: x}}\n"
 	before := asYAML(t, render(t, "gatehouse", home, given, on))
 	values := chartOf(t, "gatehouse").Values
 	var leaves []string

@@ -88,6 +88,7 @@ func TestExpressionsSpeakOfMetricsThatThereAre(t *testing.T) {
 	leftOut := map[string]string{
 		"gatehouse_effects_in_flight":                 "of use to who develops it",
 		"gatehouse_webhook_body_too_large_total":      "somebody's mistake, told to them",
+		"gatehouse_webhook_clients_total":             "of use while client certificates are introduced",
 		"gatehouse_edge_table_loads_total":            "rejected and reloads say it",
 		"gatehouse_edge_table_info":                   "a hash",
 		"gatehouse_edge_last_reload_duration_seconds": "of use to who develops it",
