@@ -47,7 +47,8 @@ impl Engine {
                     let free = steps
                         .filter(|s| s.order.family() == *family && !self.busy.contains(&s.lane))
                         .filter(|s| plenty || s.urgency == Urgency::Awaited)
-                        .find(|s| self.back_off.get(&s.key).is_none_or(|b| b.until <= now));
+                        .filter(|s| self.back_off.get(&s.key).is_none_or(|b| b.until <= now))
+                        .find(|s| !self.contested(s, now));
                     if let Some(step) = free {
                         return Some((step.clone(), *family));
                     }

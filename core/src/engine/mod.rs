@@ -11,6 +11,7 @@
 //! still in flight.
 
 mod bucket;
+mod contest;
 mod dirty;
 mod dispatch;
 mod index;
@@ -149,6 +150,8 @@ pub struct Engine {
     ready: BTreeMap<Family, BTreeMap<String, BTreeSet<PartKey>>>,
     in_flight: BTreeMap<EffectId, InFlight>,
     busy: BTreeSet<Lane>,
+    /// Claims about which a write ended nobody knows how, until when it may still show.
+    doubts: BTreeMap<(Host, String), Mono>,
     back_off: BTreeMap<StepKey, BackOff>,
     served: BTreeMap<String, u64>,
     buckets: Buckets,
@@ -223,6 +226,7 @@ impl Engine {
             ready: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             busy: BTreeSet::new(),
+            doubts: BTreeMap::new(),
             back_off: BTreeMap::new(),
             served: BTreeMap::new(),
             buckets,

@@ -47,6 +47,7 @@ impl Engine {
             }
             Outcome::Unknown => {
                 self.counters.unknown += 1;
+                self.doubt_claim(now.mono, &flight);
                 self.unknown(now.mono, &flight);
             }
         }

@@ -17,6 +17,7 @@ mod names;
 mod permissions;
 mod prewire;
 mod quotas;
+mod race;
 mod routes;
 mod shards;
 
