@@ -118,9 +118,8 @@ fn route(way: &Way<'_>) -> Hop {
 /// What is not as it should be in the table that the edge reads.
 fn served(way: &Way<'_>, rule: &RouteRule) -> Option<Hop> {
     const HOP: &str = "route";
-    let text = match way.facts.table.seen()? {
-        Some(text) => text,
-        None => return Some(Hop::waits(HOP, "the namespace has no table yet: the host must be claimed first")),
+    let Some(text) = way.facts.table.seen()? else {
+        return Some(Hop::waits(HOP, "the namespace has no table yet: the host must be claimed first"));
     };
     // A table of a version that is not ours to read is told by the app's status.
     let table = RouteTable::from_json(text).ok()?;

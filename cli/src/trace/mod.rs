@@ -292,8 +292,12 @@ fn plan(way: &Way<'_>) -> Option<Vec<String>> {
     let host = way.host.as_text();
     let mut out = Vec::new();
     for part in &report.parts {
-        let ours = part.part.kind == "Namespace" && part.part.name == way.namespace;
-        if !ours && !(part.part.kind == "Shard" && shards.contains(&part.part.name)) {
+        let ours = match part.part.kind.as_str() {
+            "Namespace" => part.part.name == way.namespace,
+            "Shard" => shards.contains(&part.part.name),
+            _ => false,
+        };
+        if !ours {
             continue;
         }
         // What a shard or a namespace as a whole is held for concerns each of its hosts.
