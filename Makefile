@@ -31,6 +31,7 @@ test: needs-root build ## Every test but the slow and rare: units, AWS conforman
 	@./hack/step "local platform, real kubelet"          env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test real -- --test-threads=1
 	@./hack/step "operator on the wire, faults, kills"   env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test operator -- --test-threads=1
 	@./hack/step "commands of the platform team"         env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test commands -- --test-threads=1
+	@./hack/step "admission on a real API server"        env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test admission -- --test-threads=1
 	@./hack/step "real edges, rolled under load"         env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test edges
 	@./hack/step "external-dns beside us"                env GATEHOUSE_PLATFORM=1 cargo test --workspace --quiet --test external_dns
 	@./hack/step "the demo, once"                        env ONCE=1 DEMO_NAME=test $(BIN)/demo

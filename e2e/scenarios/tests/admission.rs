@@ -275,16 +275,6 @@ async fn holders(client: &Client) -> BTreeMap<String, BTreeSet<String>> {
         let text = |at: &str| claim.data.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
         let admitted =
             claim.data.pointer("/status/admitted").and_then(Value::as_object).is_some_and(|all| !all.is_empty());
-        if std::env::var_os("DEBUG_CLAIMS").is_some() {
-            println!(
-                "{} {} {} {:?} {:?}",
-                text("/spec/host"),
-                text("/spec/namespace"),
-                text("/status/state"),
-                claim.metadata.creation_timestamp.as_ref().map(|t| t.0.to_string()),
-                claim.metadata.resource_version
-            );
-        }
         if text("/status/state") == "Held" && admitted {
             let host = text("/spec/host");
             let round = host.split('.').find(|label| label.starts_with("round-")).unwrap().to_owned();
