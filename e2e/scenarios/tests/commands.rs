@@ -206,3 +206,57 @@ fn the_platform_team_commands_and_looks() {
     operator.terminate();
     bench.lab.down().unwrap();
 }
+
+#[test]
+fn a_tenant_traces_his_host() {
+    if !wanted() {
+        return;
+    }
+    let mut bench = Bench::new("wire-trace");
+    let tenants = scenarios::lab::root().join("config/rbac/tenant.yaml").display().to_string();
+    bench.lab.must(&["apply", "-f", &tenants]).unwrap();
+    let operator = bench.operator();
+    bench.load_balancer();
+    bench.app("one");
+    bench.ready("one", 60);
+    // What Kubernetes gives a reader of his namespace, and our ClusterRoles add to it.
+    let tenant = person(&bench, "tenant", "view");
+    let trace = |who: Option<&PathBuf>, more: &[&str]| {
+        gatehouse(&bench, who, &[&["trace", "one.example.com", "--no-dns"], more].concat())
+    };
+    let marks = |ran: &Ran| -> Vec<(String, String)> {
+        let value: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        let text = |hop: &Value, field: &str| hop[field].as_str().unwrap_or_default().to_owned();
+        value["hops"].as_array().into_iter().flatten().map(|hop| (text(hop, "hop"), text(hop, "mark"))).collect()
+    };
+    // Hollow edges serve, and nothing stands behind the Service: that is the one broken hop.
+    let all = ["app", "claim", "dns", "load-balancer", "listener", "rule", "target-group", "edge", "route", "service"];
+    let mut wanted: Vec<(String, String)> = all.map(|hop| (hop.to_owned(), "ok".to_owned())).into();
+    wanted.push(("pods".to_owned(), "broken".to_owned()));
+    bench
+        .lab
+        .wait("the way up to the pods", Duration::from_secs(30), || {
+            Ok(marks(&trace(Some(&tenant), &["-o", "json"])) == wanted)
+        })
+        .unwrap();
+    trace(Some(&tenant), &["-n", "one"])
+        .wants(1, "held, as the app's status says")
+        .wants(1, "First broken hop: pods web")
+        .wants(1, "Service one/web")
+        .wants(1, "spec.selector");
+    // With more rights it goes deeper.
+    trace(None, &[]).wants(1, "held by one").wants(1, "First broken hop: pods web");
+    trace(Some(&tenant), &["--path", "/.well-known/x"]).wants(1, "First broken hop: pods web");
+    bench.lab.must(&["-n", "one", "delete", "service", "web"]).unwrap();
+    trace(Some(&tenant), &[])
+        .wants(1, "First broken hop: service web")
+        .wants(1, "ExposedApp one/web")
+        .wants(1, "spec.routes[0].backends[0].service");
+    gatehouse(&bench, Some(&tenant), &["trace", "nobody.example.com", "--no-dns"]).wants(1, "no ExposedApp");
+    // Whoever may read no app is told which right is missing.
+    bench.yaml("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: nothing}\nrules: []\n");
+    let stranger = person(&bench, "stranger", "nothing");
+    trace(Some(&stranger), &["-n", "one"]).wants(2, "not allowed to list exposedapps").wants(2, "view, edit and admin");
+    operator.terminate();
+    bench.lab.down().unwrap();
+}
