@@ -100,7 +100,7 @@ fn right(object: &Value, namespace: &str) -> bool {
     if !asked.iter().all(granted) {
         return false;
     }
-    if !spec["routes"].as_array().is_some_and(|all| !all.is_empty()) {
+    if spec["routes"].as_array().is_none_or(Vec::is_empty) {
         return false;
     }
     let balancers = spec["loadBalancers"].as_array().into_iter().flatten();
