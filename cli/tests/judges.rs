@@ -144,7 +144,8 @@ fn operator(standing: &Sim, file: &str) -> BTreeSet<String> {
     }
     for (key, app) in &sim.cluster.world.apps {
         let references = app.status.conditions.iter().find(|c| c.type_ == "ResolvedRefs").unwrap();
-        let rule = Rule::ALL.into_iter().find(|r| r.class() == Class::Reference && r.reason() == references.reason);
+        let rule =
+            Rule::ALL.into_iter().find(|r| r.class() == Class::Reference && r.reason().word() == references.reason);
         let Some(rule) = rule else { continue };
         let object = format!("ExposedApp {key}");
         // A message may hold "; ": what begins one is its field.
