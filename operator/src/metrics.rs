@@ -277,6 +277,7 @@ mod tests {
         metrics.effect(&order, &Outcome::Unknown, Duration::from_millis(3));
         metrics.observe(&Engine::new(gatehouse_core::Settings::default(), gatehouse_core::Buckets::aws()), Mono(1));
         metrics.certificates.with_label_values(&["r", "arn:aws:acm:r:1:certificate/\"1\""]).set(1);
+        metrics.violations.with_label_values(&["team-a", "host-missing"]).set(1);
         let text = metrics.text();
         assert_eq!(gatehouse_about::exposition::faults(&text), [""; 0], "{text}");
         for name in gatehouse_about::metrics::names(&metrics.collectors()) {

@@ -140,6 +140,7 @@ mod tests {
         metrics.found(&[Finding::new(Rule::Host, "spec.hosts[0]", "is not available")]);
         metrics.too_large();
         metrics.handshake_failed();
+        metrics.client("absent");
         let text = metrics.text(&Cache::default());
         assert_eq!(gatehouse_about::exposition::faults(&text), [""; 0], "{text}");
         for name in gatehouse_about::metrics::names(&metrics.collectors()) {
