@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use gatehouse_core::AppKey;
 use gatehouse_core::world::Delta;
 use gatehouse_webhook::facts;
@@ -43,15 +41,15 @@ async fn an_edit_is_told_what_it_would_do() {
     assert_eq!(
         response,
         json!({ "uid": "7f3c", "allowed": true, "warnings": [
-            "3 live apps would freeze (served as before, changes wait): team-a/one, team-a/shop, team-b/blog",
+            "3 live apps would freeze (served as before, changes wait)",
         ] })
     );
     let fewer = json!({ "spec": { "namespaces": { "names": ["team-a"] }, "loadBalancers": ["public"],
         "grants": [{ "domains": ["a.example.com"] }] } });
-    let lost = json!(["1 live app would lose hosts after the grace: team-a/shop"]);
+    let lost = json!(["1 live app would lose hosts after the grace"]);
     assert_eq!(ask(&state, "/edits", &edit("UPDATE", POLICY, "team-a", &fewer)).await["warnings"], lost);
     let gone = ask(&state, "/edits", &edit("DELETE", POLICY, "team-a", &Value::Null)).await;
-    assert_eq!(gone["warnings"], json!(["2 live apps would lose hosts after the grace: team-a/one, team-a/shop"]));
+    assert_eq!(gone["warnings"], json!(["2 live apps would lose hosts after the grace"]));
 
     // Of labels only those that grant something matter.
     let policy = json!({ "namespaces": { "selector": { "matchLabels": { "grant.gatehouse.dev/tier": "gold" } } },
@@ -60,7 +58,7 @@ async fn an_edit_is_told_what_it_would_do() {
     let labelled = |labels: Value| json!({ "metadata": { "name": "team-b", "labels": labels } });
     let gold = labelled(json!({ "grant.gatehouse.dev/tier": "gold" }));
     let response = ask(&state, "/edits", &edit("UPDATE", ("", "Namespace"), "team-b", &gold)).await;
-    let freeze = json!(["1 live app would freeze (served as before, changes wait): team-b/blog"]);
+    let freeze = json!(["1 live app would freeze (served as before, changes wait)"]);
     assert_eq!((&response["allowed"], &response["warnings"]), (&json!(true), &freeze));
     let plain = labelled(json!({ "team": "b" }));
     let response = ask(&state, "/edits", &edit("UPDATE", ("", "Namespace"), "team-b", &plain)).await;
@@ -93,13 +91,11 @@ async fn the_look_at_live_apps_is_bounded() {
     for i in 0..3_500 {
         live(&state, "team-a", &format!("app-{i:04}"), &format!("h{i}.a.example.com"));
     }
-    let begun = Instant::now();
     let response = ask(&state, "/edits", &edit("DELETE", POLICY, "team-a", &Value::Null)).await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     let warnings: Vec<&str> = response["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
     assert!(warnings.iter().all(|w| w.chars().count() <= 120), "{warnings:?}");
     let [lost, partial] = warnings[..] else { panic!("{warnings:?}") };
-    assert!(lost.contains(" live apps would lose hosts after the grace: team-a/app-0000, "), "{lost}");
+    assert!(lost.ends_with(" live apps would lose hosts after the grace"), "{lost}");
     let judged: usize = partial.split(' ').nth(3).unwrap().parse().unwrap();
     assert!(partial.starts_with("only the first ") && judged <= 3_000, "{partial}");
 }

@@ -169,7 +169,7 @@ fn the_cluster_lives_without_the_webhook_and_policies_stay() {
     assert!(ok, "{text}");
     let patch = r#"{"spec":{"grants":[{"domains":["other.example.com"]}]}}"#;
     let edit = ["patch", "exposurepolicy", "team-a", "--type=merge", "-p", patch, "--dry-run=server"];
-    let told = "Warning: 1 live app would lose hosts after the grace: team-a/right";
+    let told = "Warning: 1 live app would lose hosts after the grace";
     wait("the warning", &|| said(&lab.kubectl(&edit).unwrap()).contains(told));
     let gone = lab.kubectl(&["delete", "exposurepolicy", "team-a", "--dry-run=server"]).unwrap();
     assert!(gone.status.success() && said(&gone).contains(told), "{}", said(&gone));
