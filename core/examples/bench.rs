@@ -126,7 +126,7 @@ fn engine(apps: usize) -> Engine {
                 state: ClaimState::Held,
                 apps: vec![name.clone()],
                 placement: [("public".to_owned(), Placement { shard: 0, from: None })].into(),
-                admitted: [(name, admitted)].into(),
+                admitted: [(name, Box::new(admitted))].into(),
                 ..Default::default()
             };
             let spec = HostClaimSpec { host: host.clone(), namespace: ns.clone(), namespace_uid: ns.clone() };

@@ -344,7 +344,7 @@ fn merge(
                 BackendProtocol::Http | BackendProtocol::H2c => options.max_body_size.filter(|size| *size < body),
             };
             let allow = served.app.allow.clone();
-            routes.insert(key, Route { backends, timeout, allow, external_auth, options });
+            routes.insert(key, Box::new(Route { backends, timeout, allow, external_auth, options }));
         }
     }
     HostRoutes { routes }

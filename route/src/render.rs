@@ -351,8 +351,8 @@ enum Location {
 /// in a slash gets an exact twin without it that does what the remaining routes say.
 fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<Found<'_>>> {
     let mut out: BTreeMap<Location, Option<Found<'_>>> = BTreeMap::new();
-    for found in &routes.routes {
-        let (path, path_type) = found.0;
+    for (key, route) in &routes.routes {
+        let ((path, path_type), found): (_, Found<'_>) = (key, (key, route));
         match path_type {
             PathType::Exact => {
                 out.insert(Location::Exact(path.as_text()), Some(found));
@@ -369,6 +369,7 @@ fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<Found<'_>>> {
             }
         }
     }
+    let rest = |path: &str| longest_prefix(&routes.routes, path).map(|(key, route)| (key, &**route));
     let guards: Vec<String> = out
         .keys()
         .filter_map(|location| match location {
@@ -378,14 +379,14 @@ fn locations(routes: &HostRoutes) -> BTreeMap<Location, Option<Found<'_>>> {
         .collect();
     for path in guards {
         if !out.contains_key(&Location::Exact(path.clone())) {
-            let rest = longest_prefix(&routes.routes, &path);
+            let rest = rest(&path);
             out.insert(Location::Exact(path), rest);
         }
     }
     // `/.well-known/gatehouse` would be redirected to the reserved prefix by nginx; let the app's routes have it.
     let bare = RESERVED_PREFIX.trim_end_matches('/').to_owned();
     if !out.contains_key(&Location::Exact(bare.clone())) {
-        let rest = longest_prefix(&routes.routes, &bare);
+        let rest = rest(&bare);
         out.insert(Location::Exact(bare), rest);
     }
     // What lies below it is the platform's, also where a Prefix route stands at its edge: nginx refuses a location that

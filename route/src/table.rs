@@ -49,9 +49,10 @@ pub struct PortTable {
 /// The routes of one host, already merged: no two have the same path and type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HostRoutes {
-    /// Keyed by path so that a duplicate cannot be written down.
+    /// Keyed by path so that a duplicate cannot be written down. A map has room for eleven in each of its nodes and most
+    /// hosts have one route, so routes stand beside it.
     #[serde(with = "routes_as_list")]
-    pub routes: BTreeMap<(Path, PathType), Route>,
+    pub routes: BTreeMap<(Path, PathType), Box<Route>>,
 }
 
 /// The route that answers a path: the Exact one, else the longest Prefix, by whole segments. What the routes lead to does
@@ -202,6 +203,8 @@ mod routes_as_list {
     use super::Route;
     use crate::{Path, PathType};
 
+    type Routes = BTreeMap<(Path, PathType), Box<Route>>;
+
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Entry<R> {
@@ -211,10 +214,7 @@ mod routes_as_list {
         route: R,
     }
 
-    pub(super) fn serialize<S: Serializer>(
-        routes: &BTreeMap<(Path, PathType), Route>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(routes: &Routes, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(routes.iter().map(|((path, path_type), route)| Entry {
             path: path.clone(),
             path_type: *path_type,
@@ -222,11 +222,9 @@ mod routes_as_list {
         }))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<BTreeMap<(Path, PathType), Route>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Routes, D::Error> {
         let mut routes = BTreeMap::new();
-        for Entry { path, path_type, route } in Vec::<Entry<Route>>::deserialize(from)? {
+        for Entry { path, path_type, route } in Vec::<Entry<Box<Route>>>::deserialize(from)? {
             if routes.insert((path.clone(), path_type), route).is_some() {
                 return Err(D::Error::custom(format!("route {path} stands twice")));
             }

@@ -116,8 +116,9 @@ impl Engine {
     }
 
     pub(super) fn soon(&mut self, key: PartKey) {
-        if self.told.insert(key.clone()) {
-            self.timers.insert((self.now.plus(1_000), key));
+        let at = self.now.plus(1_000);
+        if *self.told.entry(key.clone()).or_insert(at) == at {
+            self.timers.insert((at, key));
         }
     }
 

@@ -145,8 +145,8 @@ pub struct Engine {
     parts: BTreeMap<PartKey, Part>,
     dirty: BTreeSet<PartKey>,
     timers: BTreeSet<(Mono, PartKey)>,
-    /// Parts whose status is to be told within a second.
-    told: BTreeSet<PartKey>,
+    /// Parts whose status is to be told within a second, and when.
+    told: BTreeMap<PartKey, Mono>,
     ready: BTreeMap<Family, BTreeMap<String, BTreeSet<PartKey>>>,
     in_flight: BTreeMap<EffectId, InFlight>,
     busy: BTreeSet<Lane>,
@@ -190,10 +190,10 @@ impl Fresh {
 
     /// Whether the step's part is as it would be planned now. Calls of AWS and the choice of a place rest on what all
     /// namespaces have; parts that are told once a second lag behind.
-    fn holds(&self, step: &Step, told: &BTreeSet<PartKey>) -> bool {
+    fn holds(&self, step: &Step, told: &BTreeMap<PartKey, Mono>) -> bool {
         let own = !matches!(step.order, Order::Aws { .. }) && step.lane != Lane::Placement;
         let part = &step.key.part;
-        self.all.contains(part) || own && self.marked.contains(part) && !told.contains(part)
+        self.all.contains(part) || own && self.marked.contains(part) && !told.contains_key(part)
     }
 }
 
@@ -222,7 +222,7 @@ impl Engine {
             parts: BTreeMap::new(),
             dirty: BTreeSet::new(),
             timers: BTreeSet::new(),
-            told: BTreeSet::new(),
+            told: BTreeMap::new(),
             ready: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -424,7 +424,8 @@ impl Engine {
 
     fn store(&mut self, key: PartKey, part: Part, now: Mono) {
         if let Some(old) = self.parts.remove(&key) {
-            if let Some(at) = old.wake {
+            // The same moment may be when it is to be told.
+            if let Some(at) = old.wake.filter(|at| self.told.get(&key) != Some(at)) {
                 self.timers.remove(&(at, key.clone()));
             }
             for step in &old.steps {

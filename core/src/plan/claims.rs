@@ -208,12 +208,12 @@ fn admitted(
     (name, claim): (&str, &ClaimFacts),
     apps: &[Servable<'_>],
     stranger: bool,
-) -> (BTreeMap<String, AdmittedApp>, Option<String>) {
+) -> (BTreeMap<String, Box<AdmittedApp>>, Option<String>) {
     let view = draft.view;
-    let mut out: BTreeMap<String, AdmittedApp> = BTreeMap::new();
+    let mut out: BTreeMap<String, Box<AdmittedApp>> = BTreeMap::new();
     if !stranger {
-        out.extend(apps.iter().map(|(key, app, review)| (key.name.clone(), snapshot(app, review))));
-        out.extend(prewired(&view, namespace, host).map(|ready| (keys::PREWIRED.to_owned(), ready)));
+        out.extend(apps.iter().map(|(key, app, review)| (key.name.clone(), Box::new(snapshot(app, review)))));
+        out.extend(prewired(&view, namespace, host).map(|ready| (keys::PREWIRED.to_owned(), Box::new(ready))));
     }
     let mut revoked_since: Option<Wall> = None;
     for (app_name, before) in &claim.status.admitted {

@@ -114,11 +114,10 @@ pub(super) fn decide(view: &View<'_>, name: &str, lb: &LoadBalancerFacts) -> Dec
         this_hour: limits.per_hour,
         ..InferredDeletionsStatus::default()
     });
+    // A new hour is written down with the first host that it lets go: until then nobody has to be told.
     let began = Wall::parse(&status.hour).unwrap_or_default();
-    if view.now.wall.since(began) >= HOUR || began > view.now.wall.plus(HOUR) {
-        status.hour = view.now.wall.rfc3339();
-        status.this_hour = 0;
-    }
+    let over = view.now.wall.since(began) >= HOUR || began > view.now.wall.plus(HOUR);
+    let (began, mut used) = if over { (view.now.wall, 0) } else { (began, status.this_hour) };
     let hour_ends = view.now.mono.plus((HOUR - view.now.wall.since(began).min(HOUR - 1)) * 1000);
     status.releasing.retain(|host| due.contains(host));
     status.approved.retain(|host| due.contains(host));
@@ -137,8 +136,9 @@ pub(super) fn decide(view: &View<'_>, name: &str, lb: &LoadBalancerFacts) -> Dec
         }
         if !open && !status.approved.contains(host) {
             held.push(host);
-        } else if status.this_hour < limits.per_hour {
-            status.this_hour += 1;
+        } else if used < limits.per_hour {
+            used += 1;
+            (status.hour, status.this_hour) = (began.rfc3339(), used);
             status.releasing.push(host.clone());
         } else {
             wake = Some(wake.map_or(hour_ends, |w| w.min(hour_ends)));
@@ -155,7 +155,7 @@ pub(super) fn decide(view: &View<'_>, name: &str, lb: &LoadBalancerFacts) -> Dec
             if held.len() > 3 { " ..." } else { "" }
         )
     });
-    let idle = !some && view.now.wall.since(began) >= HOUR;
+    let idle = !some && over;
     if !some {
         wake = Some(wake.map_or(hour_ends, |w| w.min(hour_ends)));
     }

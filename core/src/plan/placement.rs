@@ -35,7 +35,7 @@ pub(super) fn place(
     draft: &mut Draft<'_>,
     namespace: &str,
     host: &Host,
-    admitted: &BTreeMap<String, AdmittedApp>,
+    admitted: &BTreeMap<String, Box<AdmittedApp>>,
     now: &BTreeMap<String, Placement>,
 ) -> BTreeMap<String, Placement> {
     let view = draft.view;
@@ -170,7 +170,7 @@ fn choose(
     view: &View<'_>,
     namespace: &str,
     host: &Host,
-    admitted: &BTreeMap<String, AdmittedApp>,
+    admitted: &BTreeMap<String, Box<AdmittedApp>>,
     name: &str,
     lb: &LoadBalancerFacts,
 ) -> Result<u32, String> {

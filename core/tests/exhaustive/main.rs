@@ -94,7 +94,7 @@ fn every_order_keeps_what_must_hold() {
 fn a_broken_precondition_is_caught() {
     for (scene, bounds, lie, expected) in [
         (Scene::Wildcard, CALM, Lie::Listed, "both Held"),
-        (Scene::Wildcard, Bounds { slow: true, ..full(&ALL) }, Lie::Listed, "both Held"),
+        (Scene::Wildcard, full(&ALL), Lie::Listed, "both Held"),
         (Scene::SameHost, LEADER, Lie::ClaimTwice, "does not hold"),
         (Scene::SameHost, CALM, Lie::RecordsStay, "without a rule"),
     ] {

@@ -248,7 +248,7 @@ fn policies(scene: &Scene, team: &str) -> Vec<NetworkPolicy> {
         let status = HostClaimStatus {
             state: ClaimState::Held,
             placement: [("public".to_owned(), Placement { shard: 0, from: None })].into(),
-            admitted: [(format!("app-{i}"), admitted)].into(),
+            admitted: [(format!("app-{i}"), Box::new(admitted))].into(),
             ..HostClaimStatus::default()
         };
         let spec = HostClaimSpec { host: host.clone(), namespace: team.to_owned(), namespace_uid: team.to_owned() };
