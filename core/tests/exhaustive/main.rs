@@ -89,12 +89,13 @@ fn every_order_keeps_what_must_hold() {
 }
 
 /// An engine that works on a broken precondition is caught: otherwise the search above would prove nothing. Each within the
-/// smallest bounds that can show it, one also within all of them: larger bounds only come to it later.
+/// smallest bounds that can show it, one also with faults and a new leader: larger bounds only come to it later, within
+/// all of them after 118,000 states.
 #[test]
 fn a_broken_precondition_is_caught() {
     for (scene, bounds, lie, expected) in [
         (Scene::Wildcard, CALM, Lie::Listed, "both Held"),
-        (Scene::Wildcard, full(&ALL), Lie::Listed, "both Held"),
+        (Scene::Wildcard, full(&[Contested, Claims]), Lie::Listed, "both Held"),
         (Scene::SameHost, LEADER, Lie::ClaimTwice, "does not hold"),
         (Scene::SameHost, CALM, Lie::RecordsStay, "without a rule"),
     ] {
